@@ -1,0 +1,146 @@
+"""What is proved before a change goes in. `nox` alone runs the default sessions; `nox -l` lists all.
+
+Rule for this file: a session is short and named after what it proves. The supported Pythons and the lowest
+dependencies are read from pyproject.toml, so that they are written down once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+from packaging.requirements import Requirement
+
+nox.needs_version = ">=2025.5.1"
+nox.options.sessions = ["lint", "types", "tests", "lowest", "bare_import", "coverage"]
+nox.options.error_on_missing_interpreters = True
+nox.options.download_python = "never"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+SUPPORTED = nox.project.python_versions(PROJECT)
+
+
+def interpreter(version: str) -> Path | None:
+    """A working interpreter of that version: the running one, one on PATH, or one that pyenv built."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    candidates: list[str | Path | None] = [
+        sys.executable,
+        shutil.which(f"python{version}"),
+        *sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"), reverse=True),
+    ]
+    question = ["-Ic", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    for candidate in filter(None, candidates):
+        # Asked, not believed: pyenv's shims are on PATH for versions that are not switched on.
+        answer = subprocess.run([candidate, *question], capture_output=True, text=True, check=False)
+        if answer.stdout.strip() == version:
+            return Path(candidate)
+    return None
+
+
+FOUND = {version: path for version in SUPPORTED if (path := interpreter(version))}
+if not FOUND:
+    raise SystemExit(f"ldtrack needs Python {', '.join(SUPPORTED)}, and none of them was found; install one.")
+INSTALLED = list(FOUND)
+LOWEST, NEWEST = INSTALLED[0], INSTALLED[-1]
+# nox looks for interpreters on PATH only.
+os.environ["PATH"] = os.pathsep.join([*(str(path.parent) for path in FOUND.values()), os.environ["PATH"]])
+
+
+def group(name: str) -> list[str]:
+    """The requirements of one dependency group."""
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+def floors(*requirements: str) -> list[str]:
+    """The same requirements, pinned to their lower bounds."""
+    return [requirement.replace(">=", "==") for requirement in requirements]
+
+
+def build_wheel(session: nox.Session) -> str:
+    """Build the wheel as a user would get it, and say where it is."""
+    target = Path(session.create_tmp()) / "wheel"
+    shutil.rmtree(target, ignore_errors=True)
+    session.run("python", "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(target), ".", silent=True)
+    (wheel,) = target.glob("*.whl")
+    return str(wheel.resolve())
+
+
+def test_wheel(session: nox.Session) -> None:
+    """Run the tests on the installed wheel: isolated mode keeps the checkout out of the way."""
+    session.run("python", "-Im", "pytest", "tests", *session.posargs, env={"LDTRACK_EXPECT_WHEEL": "1"})
+
+
+@nox.session(python=INSTALLED)
+def tests(session: nox.Session) -> None:
+    """The built wheel passes the tests, on every supported Python that is installed."""
+    session.install(f"{build_wheel(session)}[{','.join(EXTRAS)}]", *group("test"))
+    test_wheel(session)
+
+
+@nox.session(python=LOWEST)
+def lowest(session: nox.Session) -> None:
+    """The lower bounds in pyproject.toml are true: alone for the core, then with the extras for the tests."""
+    wheel, core = build_wheel(session), floors(*PROJECT["project"]["dependencies"])
+    session.install(wheel, *core)
+    session.run("python", "-I", "tests/bare_import.py")
+
+    extras = floors(*(requirement for extra in EXTRAS.values() for requirement in extra))
+    raised = {Requirement(requirement).name for requirement in extras}
+    core = [requirement for requirement in core if Requirement(requirement).name not in raised]
+    session.install(f"{wheel}[{','.join(EXTRAS)}]", *core, *extras, *group("test"))
+    test_wheel(session)
+
+
+@nox.session(python=NEWEST)
+def types(session: nox.Session) -> None:
+    """mypy strict and pyright find nothing in the package, in a typed use of all of it, or here."""
+    session.install("-e", f".[{','.join(EXTRAS)}]", *group("test"), *group("types"))
+    session.run("mypy", *PROJECT["tool"]["pyright"]["include"])
+    session.run("pyright")
+
+
+@nox.session(python=NEWEST)
+def lint(session: nox.Session) -> None:
+    """ruff finds nothing to say and nothing to reformat."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python=INSTALLED)
+def bare_import(session: nox.Session) -> None:
+    """The wheel alone imports in an empty environment, without a warning and without an extra."""
+    session.install(build_wheel(session))
+    session.run("python", "-I", "-W", "error", "-c", "import ldtrack")
+    session.run("python", "-I", "-W", "error", "tests/bare_import.py")
+
+
+@nox.session(python=NEWEST)
+def coverage(session: nox.Session) -> None:
+    """The tests reach every branch of core/ and tracking/, with many more examples than usual."""
+    session.install("-e", f".[{','.join(EXTRAS)}]", *group("test"))
+    # Not pytest-cov: our own pytest plugin imports the package before pytest-cov would start to look.
+    session.run(
+        "coverage", "run", "-m", "pytest", "tests", *session.posargs, env={"HYPOTHESIS_PROFILE": "ci"}
+    )
+    session.run("coverage", "report")
+    session.run("coverage", "report", "--include=*/ldtrack/core/*,*/ldtrack/tracking/*", "--fail-under=100")
+
+
+@nox.session(python=NEWEST)
+def bench(session: nox.Session) -> None:
+    """The benchmarks still run; for figures worth quoting, run them without --quick."""
+    session.install(f"{build_wheel(session)}[{','.join(EXTRAS)}]", *group("test"))
+    session.run("python", "benchmarks/run.py", *(session.posargs or ["--quick"]))
+
+
+@nox.session(python=NEWEST)
+def demo(session: nox.Session) -> None:
+    """The demo runs to its end from the wheel alone, offline."""
+    session.install(build_wheel(session))
+    session.run("python", "-Im", "ldtrack", "demo", *(session.posargs or ["--fast"]))

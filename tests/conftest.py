@@ -1,0 +1,38 @@
+"""What all tests share: how hard hypothesis tries, and which ldtrack is under test."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sysconfig
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+import ldtrack
+
+# No deadlines: a test that depends on how fast a machine is does not tell about the code.
+hypothesis.settings.register_profile("fast", max_examples=50, deadline=None)
+hypothesis.settings.register_profile("ci", max_examples=500, deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+REPORTED = ("anyio", "attrs", "launchdarkly-server-sdk", "launchdarkly-server-sdk-ai", "openai", "anthropic")
+
+
+def pytest_configure() -> None:
+    """Refuse to test the checkout where the built wheel is meant."""
+    installed = Path(sysconfig.get_path("purelib"))
+    if os.environ.get("LDTRACK_EXPECT_WHEEL") and not Path(ldtrack.__file__).is_relative_to(installed):
+        raise pytest.UsageError(
+            f"LDTRACK_EXPECT_WHEEL is set, but ldtrack was imported from {ldtrack.__file__}, "
+            f"not from {installed}; install the wheel and run `python -Im pytest`."
+        )
+
+
+def pytest_report_header() -> list[str]:
+    """Name what decides the outcome besides our own code."""
+    return [
+        f"ldtrack: {ldtrack.__version__} from {Path(ldtrack.__file__).parent}",
+        "on: " + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in REPORTED),
+    ]
