@@ -1,0 +1,134 @@
+"""The event table: every name, value and payload key that goes to LaunchDarkly.
+
+Rule for this file: it is the only one that writes ``$ld:ai:``, and it decides nothing; it spells.
+Names and payload keys are those of LaunchDarkly's Python SDK; the order of the keys is too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import attrs
+
+if TYPE_CHECKING:
+    from ldtrack.core.values import Feedback, JudgeResult, TokenUsage
+
+__all__ = ["Attribution", "Event"]
+
+
+class Event(NamedTuple):
+    """One custom event. ``data`` is shared between events and must never be changed."""
+
+    key: str
+    data: Any
+    metric_value: float
+
+
+_DURATION: Final = "$ld:ai:duration:total"
+_FIRST_TOKEN: Final = "$ld:ai:tokens:ttf"  # noqa: S105 - an event name, not a password
+_SUCCESS: Final = "$ld:ai:generation:success"
+_ERROR: Final = "$ld:ai:generation:error"
+_TOTAL: Final = "$ld:ai:tokens:total"
+_INPUT: Final = "$ld:ai:tokens:input"
+_OUTPUT: Final = "$ld:ai:tokens:output"
+_FEEDBACK: Final = "$ld:ai:feedback:user:"
+_TOOL_CALL: Final = "$ld:ai:tool_call"
+
+SDK_INFO: Final = "$ld:ai:sdk:info"
+USAGE: Final = "$ld:ai:usage:"
+
+Data = Mapping[str, Any]
+
+
+@attrs.frozen
+class Attribution:
+    """What a run is attributed to: the config, its variation and the model. Shared by a config's runs."""
+
+    config_key: str
+    version: int = 1
+    variation_key: str = ""
+    model_name: str = ""
+    provider_name: str = ""
+    model_key: str = ""
+    model_version: int | None = None
+    graph_key: str = ""
+    _payload: Data = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        payload: dict[str, Any] = {
+            "configKey": self.config_key,
+            "version": self.version,
+            "modelName": self.model_name,
+            "providerName": self.provider_name,
+        }
+        if self.variation_key:
+            payload["variationKey"] = self.variation_key
+        if self.model_key:
+            payload["modelKey"] = self.model_key
+        if self.model_version is not None:
+            payload["modelVersion"] = self.model_version
+        if self.graph_key:
+            payload["graphKey"] = self.graph_key
+        object.__setattr__(self, "_payload", payload)
+
+    def data_of(self, run_id: str) -> dict[str, Any]:
+        """The payload that every event of a run carries."""
+        return {"runId": run_id, **self._payload}
+
+
+def duration(data: Data, ms: int) -> tuple[Event, ...]:
+    """The event that says how long the run took."""
+    return (Event(_DURATION, data, ms),)
+
+
+def first_token(data: Data, ms: int) -> tuple[Event, ...]:
+    """The event that says how long the first token took."""
+    return (Event(_FIRST_TOKEN, data, ms),)
+
+
+def outcome(data: Data, success: bool) -> tuple[Event, ...]:  # noqa: FBT001 - the value itself, not an option
+    """The event that says whether the run succeeded."""
+    return (Event(_SUCCESS if success else _ERROR, data, 1),)
+
+
+def tokens(data: Data, usage: TokenUsage) -> tuple[Event, ...]:
+    """The events for total, input and output, in that order, leaving out what is zero."""
+    counted = ((_TOTAL, usage.total), (_INPUT, usage.input), (_OUTPUT, usage.output))
+    return tuple([Event(key, data, count) for key, count in counted if count > 0])
+
+
+def feedback(data: Data, kind: Feedback) -> tuple[Event, ...]:
+    """The event that says what the user thought of the answer."""
+    return (Event(_FEEDBACK + kind.value, data, 1),)
+
+
+def tool_call(data: Data, tool_key: str) -> tuple[Event, ...]:
+    """The event for one tool call."""
+    return (Event(_TOOL_CALL, {**data, "toolKey": tool_key}, 1),)
+
+
+def judge_score(data: Data, result: JudgeResult) -> tuple[Event, ...]:
+    """The event for one judge's score: its name is the judge's own metric key."""
+    assert result.metric_key, "the caller checked JudgeResult.is_scored"
+    assert result.score is not None, "the caller checked JudgeResult.is_scored"
+    if result.judge_config_key:
+        data = {**data, "judgeConfigKey": result.judge_config_key}
+    return (Event(result.metric_key, data, result.score),)
+
+
+def usage_of_method(method: str, config_key: str) -> Event:
+    """The event that says a method of the client was used for a config."""
+    return Event(USAGE + method, config_key, 1)
+
+
+def usage_of_agents(count: int) -> Event:
+    """The event that says several agents were evaluated in one call."""
+    return Event(USAGE + "agent-configs", count, count)
+
+
+def sdk_info(name: str, version: str) -> Event:
+    """The event that says which SDK is at work; one per client."""
+    data = {"aiSdkName": name, "aiSdkVersion": version, "aiSdkLanguage": "python"}
+    return Event(SDK_INFO, MappingProxyType(data), 1)

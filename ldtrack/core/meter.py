@@ -1,0 +1,86 @@
+"""The meter: folds readings and clock readings into first token, usage and tool calls.
+
+Rule for this file: it never reads a clock and never looks at a chunk; both are handed to it, read.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from ldtrack.core.reading import Reading, UsageReport
+from ldtrack.core.values import Ending, TokenUsage
+
+__all__ = ["Meter", "Totals"]
+
+
+@attrs.define(eq=False)
+class Meter:
+    """What one model call has shown so far."""
+
+    first_token_ns: int | None = None
+    """When the first token came, on the run's clock."""
+    model_ns: int | None = None
+    """Time spent waiting for the provider, where somebody measured it."""
+    usage: UsageReport | None = None
+    tool_calls: dict[str, str] = attrs.field(factory=dict)
+    """Name by call id: a call whose deltas repeat its name is still one call."""
+    finished: bool = False
+    failed: bool = False
+    stated: TokenUsage | None = None
+    """Usage that was handed over whole, by an extractor or an estimator."""
+
+    def note(self, reading: Reading) -> None:
+        """Fold one reading in. Readings that say only "content" need not be handed over."""
+        if reading.usage is not None:
+            self.usage = reading.usage if self.usage is None else self.usage.updated_by(reading.usage)
+        for call in reading.tool_calls:
+            self.tool_calls.setdefault(call.id, call.name)
+        if reading.finished:
+            self.finished = True
+        if reading.failed:
+            self.failed = True
+
+    def ending_when_exhausted(self, marks_end: bool) -> Ending:  # noqa: FBT001 - a fact of the reader's
+        """How a call ended whose stream ran out by itself."""
+        if self.failed:
+            return Ending.FAILED
+        return Ending.TRUNCATED if marks_end and not self.finished else Ending.COMPLETED
+
+    def ending_when_closed(self) -> Ending:
+        """How a call ended that its consumer stopped reading: after the finish mark nothing was missed."""
+        if self.failed:
+            return Ending.FAILED
+        return Ending.COMPLETED if self.finished else Ending.CLOSED_EARLY
+
+    def token_usage(self) -> TokenUsage | None:
+        """The tokens of this call, or ``None`` if nobody reported any."""
+        if self.stated is not None:
+            return self.stated
+        return None if self.usage is None else self.usage.usage()
+
+
+@attrs.frozen
+class Totals:
+    """What all model calls of one run amount to."""
+
+    first_token_ns: int | None = None
+    model_ns: int | None = None
+    usage: TokenUsage | None = None
+    tool_calls: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, meters: list[Meter]) -> Totals:
+        """Add up the calls of a run: usage summed, tool calls listed, the first token of the first."""
+        firsts = [meter.first_token_ns for meter in meters if meter.first_token_ns is not None]
+        waits = [meter.model_ns for meter in meters if meter.model_ns is not None]
+        usage: TokenUsage | None = None
+        for meter in meters:
+            used = meter.token_usage()
+            if used is not None:
+                usage = used if usage is None else usage + used
+        return cls(
+            first_token_ns=min(firsts) if firsts else None,
+            model_ns=sum(waits) if waits else None,
+            usage=usage,
+            tool_calls=tuple(name for meter in meters for name in meter.tool_calls.values()),
+        )

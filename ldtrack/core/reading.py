@@ -1,0 +1,75 @@
+"""What a reader says of one chunk or one answer.
+
+Rule for this file: plain named tuples, since one may be made per chunk. A reader reports only what the
+provider said; it adds up nothing and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, NamedTuple
+
+from ldtrack.core.values import TokenUsage
+
+__all__ = ["CONTENT", "Reading", "ToolCall", "UsageReport", "Wants"]
+
+
+class Wants(enum.Enum):
+    """Which chunks a reader needs to see once the first token is known."""
+
+    FIRST = "first"
+    """None: the first token is all there is to learn."""
+    LAST = "last"
+    """Only the last one."""
+    EVERY = "every"
+
+
+class UsageReport(NamedTuple):
+    """The token counts one chunk or answer reports; what it does not report is ``None``.
+
+    Later reports of a call replace earlier ones, count by count: providers report running totals.
+    """
+
+    input: int | None = None
+    output: int | None = None
+    total: int | None = None
+    cached_input: int | None = None
+    reasoning: int | None = None
+
+    def updated_by(self, later: UsageReport) -> UsageReport:
+        """This report with every count that a later one knows better."""
+        return UsageReport(*[new if new is not None else old for old, new in zip(self, later, strict=True)])
+
+    def usage(self) -> TokenUsage:
+        """The counts as one value; a total that was not reported is the sum of its parts."""
+        return TokenUsage(
+            self.total,
+            self.input or 0,
+            self.output or 0,
+            cached_input=self.cached_input,
+            reasoning=self.reasoning,
+        )
+
+
+class ToolCall(NamedTuple):
+    """A tool call as far as a chunk tells. ``id`` tells apart two calls of one tool in one answer."""
+
+    id: str
+    name: str
+
+
+class Reading(NamedTuple):
+    """What one chunk or answer says."""
+
+    content: bool = False
+    """It carries something a user waits for: text, a tool-call delta or reasoning."""
+    usage: UsageReport | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    finished: bool = False
+    """It carries the provider's finish mark."""
+    failed: bool = False
+    """It reports that the provider failed."""
+
+
+CONTENT: Final = Reading(content=True)
+"""The commonest reading, made once."""

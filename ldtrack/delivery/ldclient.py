@@ -1,0 +1,94 @@
+"""Events straight into the LaunchDarkly SDK's own queue.
+
+Rule for this file: it is the only one that calls ``track`` on an ``LDClient`` or ``AsyncLDClient``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections import deque
+from typing import Any
+
+from ldtrack.core.slots import Claim
+from ldtrack.typing import FlushResult, LaunchDarklyClient
+
+__all__ = ["LDClientDestination"]
+
+
+class LDClientDestination:
+    """Hands events to an ``LDClient`` or an ``AsyncLDClient``.
+
+    What happens to them then is the SDK's affair: a bounded queue in memory, one retry. It never says
+    what it delivered, so a flush counts them as unconfirmed.
+    """
+
+    def __init__(self, client: LaunchDarklyClient) -> None:
+        self._client = client
+        self._is_async = inspect.iscoroutinefunction(getattr(client, "variation", None))
+        self._home: asyncio.AbstractEventLoop | None = _running_loop() if self._is_async else None
+        self._sent = 0
+        self._left_over: deque[tuple[Any, ...]] = deque()
+        """Later events of a claim whose first one went out before the SDK failed: all or none."""
+
+    def send(self, claim: Claim) -> None:
+        """Queue the claim's events, or raise before the first of them."""
+        context = claim.context
+        if not context.valid:
+            raise ValueError(f"its context is invalid: {context.error}")
+        track = self._client.track if not self._is_async else self._tracker_of_home_loop()
+        if self._left_over:
+            self._send_left_over(track)
+        sent = 0
+        try:
+            for key, data, value in claim.events:
+                # A fresh dict each: the SDK keeps it until it is sent, hooks may change it.
+                track(key, context, data.copy(), value)
+                sent += 1
+        except Exception:
+            if not sent:
+                raise
+            self._left_over.extend(
+                (key, context, data.copy(), value) for key, data, value in claim.events[sent:]
+            )
+        self._sent += sent
+
+    def _send_left_over(self, track: Any) -> None:
+        while self._left_over:
+            arguments = self._left_over.popleft()
+            try:
+                track(*arguments)
+            except BaseException:
+                self._left_over.appendleft(arguments)
+                raise
+            self._sent += 1
+
+    def _tracker_of_home_loop(self) -> Any:
+        """The asynchronous client belongs to one loop: calls from elsewhere are handed over to it."""
+        running = _running_loop()
+        if self._home is None:
+            self._home = running
+        if self._home is None or self._home is running or self._home.is_closed():
+            return self._client.track
+        home = self._home
+        return lambda *arguments: home.call_soon_threadsafe(self._client.track, *arguments)
+
+    async def flush(self, timeout: float) -> FlushResult:
+        """Ask the SDK to deliver soon, waiting where it can be waited for; cancelling loses nothing."""
+        if self._left_over:
+            with contextlib.suppress(Exception):
+                self._send_left_over(self._client.track)
+        wait = getattr(self._client, "flush_and_wait", None)
+        if wait is not None:
+            await wait(timeout)
+        else:
+            self._client.flush()
+        return FlushResult(pending=len(self._left_over), unconfirmed=self._sent)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,0 +1,41 @@
+"""Every error this package raises on purpose.
+
+    LdtrackError
+    ├── InvalidTokenError  (also a ValueError)    a resumption token cannot be read or trusted
+    ├── LedgerError                               the ledger could not record a claim
+    ├── DuplicateError                            a metric was tracked twice, and duplicates were made strict
+    └── MisuseError        (also a RuntimeError)  a run or stream was used against its contract
+
+A wrong type or value is a plain ``TypeError`` or ``ValueError``: the caller's code is what has to change.
+Rule for this file: classes only, and it imports nothing, so that every other module may import it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DuplicateError", "InvalidTokenError", "LdtrackError", "LedgerError", "MisuseError"]
+
+
+class LdtrackError(Exception):
+    """The base of every error that ldtrack raises on purpose."""
+
+
+class InvalidTokenError(LdtrackError, ValueError):
+    """Raised when a resumption token cannot be read, or must not be trusted.
+
+    The message never repeats the token: tokens end up in logs.
+    """
+
+
+class LedgerError(LdtrackError):
+    """Raised by an explicit ``await track_*`` when the ledger could not record the claim.
+
+    The slot is free again: the same call may be repeated.
+    """
+
+
+class DuplicateError(LdtrackError):
+    """Raised instead of returning ``False`` inside ``ldtrack.testing.strict()``."""
+
+
+class MisuseError(LdtrackError, RuntimeError):
+    """Raised when a run or a stream is used against its contract, such as entering a run twice."""

@@ -1,0 +1,1 @@
+"""What users hold: trackers, runs and streams."""

@@ -1,0 +1,138 @@
+"""The recorder: what all trackers of one client share.
+
+Rule for this file: services and counters, no rules. It hands out clocks, ids, readers and the ledger, and
+it is told of everything that went wrong while recording: counted, logged once per kind, never raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from ldtrack.core.slots import Metric
+from ldtrack.exceptions import DuplicateError
+from ldtrack.tracking.run_slots import RunSlots
+from ldtrack.typing import Clock, Estimator, Ledger, NewRunId, Reader
+
+if TYPE_CHECKING:
+    from ldtrack.tracking.call import Call
+
+__all__ = ["Recorder", "Stats"]
+
+log: Final = logging.getLogger("ldtrack")
+
+STRICT: Final = ContextVar("ldtrack_strict", default=False)
+"""Whether a duplicate raises instead of returning ``False``; set by ``ldtrack.testing.strict()``."""
+
+
+@attrs.frozen(kw_only=True)
+class Stats:
+    """What a client has recorded and what went wrong: a snapshot."""
+
+    recorded: int
+    """Claims that were the first for their slot, and repeatable metrics."""
+    duplicates: int
+    """Explicit ``track_*`` calls whose slot was filled already."""
+    failures: Mapping[str, int]
+    """What failed while recording implicitly, by kind; each kind is logged once."""
+    open_calls: int
+    """Streams and calls that have not ended."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Recorder:
+    """The services that trackers, runs and streams need."""
+
+    ledger: Ledger
+    clock: Clock
+    new_run_id: NewRunId
+    find_reader: Callable[[object], Reader | None]
+    encode_token: Callable[..., str]
+    model_time: bool = False
+    idle_limit: float | None = None
+    settle_timeout: float = 1.0
+    close_timeout: float = 2.0
+    new_estimator: Callable[[], Estimator] | None = None
+
+    recorded: int = attrs.field(default=0, init=False)
+    duplicates: int = attrs.field(default=0, init=False)
+    failures: Counter[str] = attrs.field(factory=Counter, init=False)
+    open_calls: set[Call] = attrs.field(factory=set, init=False)
+    _hints: set[str] = attrs.field(factory=set, init=False)
+    _tasks: set[asyncio.Task[Any]] = attrs.field(factory=set, init=False)
+    _runs: weakref.WeakValueDictionary[str, RunSlots] = attrs.field(
+        factory=weakref.WeakValueDictionary, init=False
+    )
+    _runs_lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+
+    def slots_of(self, run_id: str) -> RunSlots:
+        """The slots that all trackers of this run share, for a tracker resumed from a token."""
+        with self._runs_lock:
+            slots = self._runs.get(run_id)
+            if slots is None:
+                slots = self._runs[run_id] = RunSlots(self)
+            return slots
+
+    def share(self, run_id: str, slots: RunSlots) -> None:
+        """Let trackers resumed from this run's token find its slots. Done when a token is handed out."""
+        with self._runs_lock:
+            self._runs.setdefault(run_id, slots)
+
+    def stats(self) -> Stats:
+        """A snapshot of the counters."""
+        return Stats(
+            recorded=self.recorded,
+            duplicates=self.duplicates,
+            failures=MappingProxyType(dict(self.failures)),
+            open_calls=len(self.open_calls),
+        )
+
+    def duplicate(self, metric: Metric, run_id: str) -> None:
+        """Note an explicit call for a slot that is filled: log the first of its kind."""
+        self.duplicates += 1
+        said = (
+            f"the {metric.name} of run {run_id} is recorded already, so this call records nothing; "
+            "a new run needs a new tracker: config.create_tracker()"
+        )
+        if STRICT.get():
+            raise DuplicateError(said)
+        self.hint(f"duplicate {metric.name}", said)
+
+    def failed(self, kind: str, error: BaseException) -> None:
+        """Note that something failed while recording implicitly: counted always, logged once per kind."""
+        self.failures[kind] += 1
+        if self.failures[kind] == 1:
+            log.warning(
+                "ldtrack could not record something (%s): %r. Further failures of this kind are only "
+                "counted, in stats.failures.",
+                kind,
+                error,
+            )
+
+    def hint(self, kind: str, text: str) -> None:
+        """Say something useful, once per kind."""
+        if kind not in self._hints:
+            self._hints.add(kind)
+            log.warning("%s", text)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run clean-up in a task that this recorder owns until it is done."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Wait for the clean-up under way; cancelling the wait cancels none of it."""
+        here = asyncio.get_running_loop()
+        pending = [task for task in self._tasks if task.get_loop() is here]
+        if pending:
+            await asyncio.wait(pending, timeout=self.close_timeout)

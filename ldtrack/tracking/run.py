@@ -1,0 +1,221 @@
+"""A run: one billed execution, however many model calls it makes.
+
+Rule for this file: a run opens once, collects its calls, and settles once, on whichever exit comes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import attrs
+
+from ldtrack.core.meter import Totals
+from ldtrack.core.settlement import DurationBasis, Facts, settle
+from ldtrack.core.slots import TOOL_CALL
+from ldtrack.core.values import OUTCOME_OF, Ending, LDAIMetrics, MetricSummary, Outcome
+from ldtrack.exceptions import MisuseError
+from ldtrack.tracking.call import Attendance, Call, ending_of
+from ldtrack.tracking.run_slots import Flight
+from ldtrack.tracking.source import Source, StreamSource
+from ldtrack.tracking.stream import TrackedStream
+
+if TYPE_CHECKING:
+    from ldtrack.core.values import JudgeResult, TokenUsage
+    from ldtrack.tracking.recorder import Recorder
+    from ldtrack.tracking.tracker import FeedbackLike, Tracker
+    from ldtrack.typing import Estimator, Reader
+
+__all__ = ["Run", "RunOptions"]
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class RunOptions:
+    """How a run is measured."""
+
+    cancelled_as: Outcome | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.instance_of(Outcome))
+    )
+    duration: DurationBasis = attrs.field(default="wall", validator=attrs.validators.in_(("wall", "model")))
+    model_time: bool = False
+    new_estimator: Callable[[], Estimator] | None = None
+
+
+class Run:
+    """Times one execution and records it when it is left. Made by ``tracker.run()``."""
+
+    __slots__ = ("_calls", "_is_alone", "_is_repeatable", "_is_settled", "_options", "_recorder", "_started_ns", "tracker")
+
+    def __init__(
+        self, tracker: Tracker, recorder: Recorder, options: RunOptions, *, is_repeatable: bool = False
+    ) -> None:
+        self._is_repeatable = is_repeatable
+        self.tracker = tracker
+        self._recorder = recorder
+        self._options = options
+        self._calls: list[Call] = []
+        self._started_ns: int | None = None
+        self._is_alone = False
+        self._is_settled = False
+
+    def __repr__(self) -> str:
+        state = "settled" if self._is_settled else "new" if self._started_ns is None else "open"
+        return f"<Run {self.tracker.run_id}, {state}, calls={len(self._calls)}>"
+
+    async def __aenter__(self) -> Self:
+        """Start the clock; there is no wait to cancel."""
+        if not self._is_repeatable:
+            self.tracker.claim_run()
+        self.begin()
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Settle the run and close what is still open; cancelling the wait loses nothing.
+
+        Everything is handed to the ledger before the first wait.
+        """
+        ending = None if error is None else ending_of(error)
+        for call in self._calls:
+            if ending is None or ending is Ending.CLOSED_EARLY:
+                call.end_closed()
+            else:
+                call.end(ending)
+        flights = self._settle(ending)
+        for call in self._calls:
+            await call.close_source_quietly()
+        if flights:
+            await asyncio.wait(flights, timeout=self._recorder.settle_timeout)
+
+    @property
+    def summary(self) -> MetricSummary:
+        """What has been recorded for this run so far: a snapshot that never changes."""
+        return self.tracker.summary
+
+    @property
+    def resumption_token(self) -> str:
+        """This run's identity as text."""
+        return self.tracker.resumption_token
+
+    def stream(
+        self,
+        source: StreamSource[T],
+        *,
+        first_token: Callable[[T], bool] | None = None,
+        reader: Reader | None = None,
+    ) -> TrackedStream[T]:
+        """Wrap a provider's stream: time to first token, usage and tool calls are taken as it passes."""
+        self._require_open("run.stream(...)")
+        return self._attach(Source(source), first_token, reader)
+
+    def alone(
+        self,
+        source: StreamSource[T],
+        *,
+        first_token: Callable[[T], bool] | None = None,
+        reader: Reader | None = None,
+    ) -> TrackedStream[T]:
+        """This run as a single stream that settles it: what ``tracker.stream`` returns."""
+        wrapped = Source(source)
+        self.tracker.claim_run()
+        self._is_alone = True
+        if wrapped.is_request_issued:
+            self.begin()
+        return self._attach(wrapped, first_token, reader)
+
+    def _attach(
+        self, source: Source[T], first_token: Callable[[T], bool] | None, reader: Reader | None
+    ) -> TrackedStream[T]:
+        new_estimator = self._options.new_estimator
+        estimator = None if new_estimator is None else new_estimator()
+        call = Call(self, self._recorder, source, first_token, reader, estimator)
+        if self._options.model_time or self._recorder.idle_limit is not None:
+            call.attend()
+        self._calls.append(call)
+        return TrackedStream(call)
+
+    async def call(
+        self, awaitable: Awaitable[T], extractor: Callable[[T], LDAIMetrics | None] | None = None
+    ) -> T:
+        """Await an answer that does not stream, and take its usage and tool calls.
+
+        Cancelling passes to the awaitable and ends the call as cancelled; the answer or the exception
+        passes unchanged.
+        """
+        self._require_open("run.call(...)")
+        call = Call(self, self._recorder)
+        self._calls.append(call)
+        now = self._recorder.clock.monotonic_ns
+        asked = now()
+        try:
+            answer = await awaitable
+        except BaseException as error:
+            call.meter.model_ns = now() - asked
+            call.end(ending_of(error))
+            raise
+        call.meter.model_ns = now() - asked
+        self._take(call, answer, extractor)
+        return answer
+
+    def observe(self, response: Any, extractor: Callable[[Any], LDAIMetrics | None] | None = None) -> None:
+        """Take usage and tool calls from an answer that was awaited elsewhere."""
+        self._require_open("run.observe(...)")
+        call = Call(self, self._recorder)
+        self._calls.append(call)
+        self._take(call, response, extractor)
+
+    def _take(self, call: Call, answer: Any, extractor: Callable[[Any], LDAIMetrics | None] | None) -> None:
+        call.take_answer(answer, extractor)
+        call.end(Ending.FAILED if call.meter.failed else Ending.COMPLETED)
+
+    def begin(self) -> None:
+        """Start the clock, once."""
+        if self._started_ns is None:
+            self._started_ns = self._recorder.clock.monotonic_ns()
+
+    def call_ended(self, call: Call) -> None:
+        """A call has ended: a run that is one stream ends with it."""
+        self.tracker.note_ending(call.ending)
+        if self._is_alone:
+            self._settle(call.ending)
+
+    async def track_duration(self, duration: float) -> bool:
+        """The tracker's ``track_duration``: what is tracked here wins over what the exit would record."""
+        return await self.tracker.track_duration(duration)
+
+    def _require_open(self, what: str) -> None:
+        if self._is_settled:
+            raise MisuseError(f"{what} was called on {self!r}, which is over: make a new tracker for a new run")
+        if self._started_ns is None and not self._is_alone:
+            raise MisuseError(f"{what} was called on {self!r} before `async with`: enter the run first")
+
+    def _settle(self, ending: Ending | None) -> list[Flight]:
+        """Record what the run leaves, once; returns the claims that the ledger has yet to answer."""
+        if self._is_settled:
+            return []
+        self._is_settled = True
+        if ending is None:
+            ending = next((call.ending for call in reversed(self._calls)), Ending.COMPLETED)
+        facts = self._facts(OUTCOME_OF[ending or Ending.COMPLETED])
+        return self.tracker.settle(facts, settle(facts))
+
+    def _facts(self, outcome: Outcome) -> Facts:
+        if outcome is Outcome.CANCELLED and self._options.cancelled_as is not None:
+            outcome = self._options.cancelled_as
+        stated = [call.stated_ms for call in self._calls if call.stated_ms is not None]
+        return Facts(
+            totals=Totals.of([call.meter for call in self._calls]),
+            outcome=outcome,
+            started_ns=self._started_ns,
+            ended_ns=self._recorder.clock.monotonic_ns(),
+            duration_basis=self._options.duration,
+            stated_ms=sum(stated) if stated else None,
+        )

@@ -1,0 +1,322 @@
+"""The tracker: the object on which ``track_*`` is called.
+
+Rule for this file: every method validates, builds the claim, and lets the run's slots decide. Each of them
+is once per run, however many trackers of it there are, except tool calls and judge scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from ldtrack.core import events
+from ldtrack.core.events import Attribution, Event
+from ldtrack.core.settlement import DurationBasis, Facts
+from ldtrack.core.slots import (
+    DURATION,
+    FEEDBACK,
+    FIRST_TOKEN,
+    JUDGE_SCORE,
+    OUTCOME,
+    TOKENS,
+    TOOL_CALL,
+    Claim,
+    Metric,
+)
+from ldtrack.core.values import (
+    Ending,
+    Feedback,
+    JudgeResult,
+    LDAIMetrics,
+    MetricSummary,
+    Outcome,
+    TokenUsage,
+    key_of,
+    whole_ms,
+)
+from ldtrack.exceptions import MisuseError
+from ldtrack.tracking.operation import require_operation, result_of
+from ldtrack.tracking.run import Run, RunOptions
+from ldtrack.tracking.run_slots import Flight, RunSlots, landed
+
+if TYPE_CHECKING:
+    from ldclient import Context
+
+    from ldtrack.tracking.recorder import Recorder
+    from ldtrack.tracking.source import StreamSource
+    from ldtrack.tracking.stream import TrackedStream
+    from ldtrack.typing import Estimator, Reader
+
+__all__ = ["Tracker"]
+
+T = TypeVar("T")
+FeedbackLike = Feedback | Literal["positive", "negative"] | Mapping[str, Any]
+
+_EVENTS_OF: dict[Metric, Callable[[Any, Any], tuple[Event, ...]]] = {
+    DURATION: events.duration,
+    FIRST_TOKEN: events.first_token,
+    TOKENS: events.tokens,
+    OUTCOME: events.outcome,
+    FEEDBACK: events.feedback,
+    TOOL_CALL: events.tool_call,
+    JUDGE_SCORE: events.judge_score,
+}
+"""How each metric's value becomes events."""
+
+
+class Tracker:
+    """Records what one run did.
+
+    A tracker comes from ``config.create_tracker()``, with a fresh ``runId``, or from
+    ``client.resume(token, context)``, with the original one. It may be used from many tasks, threads and
+    loops at once.
+    """
+
+    __slots__ = ("_attribution", "_context", "_data", "_recorder", "_slots", "_token", "run_id")
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        attribution: Attribution,
+        context: Context,
+        run_id: str | None = None,
+    ) -> None:
+        if run_id is None:
+            self.run_id = recorder.new_run_id()
+            self._slots = RunSlots(recorder)
+        else:
+            self.run_id = run_id
+            self._slots = recorder.slots_of(run_id)
+        self._recorder = recorder
+        self._attribution = attribution
+        self._context = context
+        self._data = attribution.data_of(self.run_id)
+        self._token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Tracker of run {self.run_id} of {self._attribution.config_key!r}>"
+
+    @property
+    def resumption_token(self) -> str:
+        """This run's identity as text: lets another process track the same run, within the same slots."""
+        if self._token is None:
+            self._recorder.share(self.run_id, self._slots)
+            self._token = self._recorder.encode_token(self.run_id, self._attribution, self._context)
+        return self._token
+
+    @property
+    def summary(self) -> MetricSummary:
+        """What has been recorded for this run so far, by this process: a snapshot that never changes."""
+        slots, value = self._slots, self._slots.sheet.value
+        success: bool | None = value(OUTCOME)
+        return MetricSummary(
+            resumption_token=self.resumption_token,
+            duration_ms=value(DURATION),
+            time_to_first_token=value(FIRST_TOKEN),
+            tokens=value(TOKENS),
+            success=success,
+            feedback=value(FEEDBACK),
+            tool_calls=tuple(slots.tool_calls),
+            outcome=slots.outcome(success),
+            ending=slots.ending,
+            model_ms=slots.model_ms,
+        )
+
+    async def track_duration(self, duration: float) -> bool:
+        """Record how long the run took, in milliseconds; ``False`` if that was recorded already.
+
+        Cancelling the wait neither loses nor repeats the metric.
+        """
+        return await self._record(DURATION, whole_ms(duration, "duration"))
+
+    async def track_time_to_first_token(self, time_to_first_token: float) -> bool:
+        """Record the time to the first token, in milliseconds; ``False`` if that was recorded already.
+
+        Cancelling the wait neither loses nor repeats the metric.
+        """
+        return await self._record(FIRST_TOKEN, whole_ms(time_to_first_token, "time_to_first_token"))
+
+    async def track_tokens(self, tokens: TokenUsage) -> bool:
+        """Record the token usage; ``False`` if it was recorded already, or is empty and spends nothing.
+
+        Cancelling the wait neither loses nor repeats the metric.
+        """
+        if not isinstance(tokens, TokenUsage):
+            raise TypeError(
+                f"tokens must be an ldtrack.TokenUsage, not {tokens!r} ({type(tokens).__name__}): "
+                "write TokenUsage(total=..., input=..., output=...)"
+            )
+        return False if tokens.is_empty else await self._record(TOKENS, tokens)
+
+    async def track_success(self) -> bool:
+        """Record that the run succeeded; ``False`` if its outcome was recorded already.
+
+        Cancelling the wait neither loses nor repeats the metric.
+        """
+        return await self._record(OUTCOME, True)
+
+    async def track_error(self) -> bool:
+        """Record that the run failed; ``False`` if its outcome was recorded already.
+
+        Cancelling the wait neither loses nor repeats the metric.
+        """
+        return await self._record(OUTCOME, False)
+
+    async def track_feedback(self, feedback: FeedbackLike) -> bool:
+        """Record what the user thought of the answer; ``False`` if feedback was recorded already.
+
+        Cancelling the wait neither loses nor repeats the metric.
+        """
+        return await self._record(FEEDBACK, Feedback.parse(feedback))
+
+    async def track_tool_call(self, tool_key: str) -> bool:
+        """Record one tool call; every call is recorded.
+
+        Cancelling the wait neither loses nor repeats the metric.
+        """
+        return await self._record(TOOL_CALL, key_of(tool_key, "tool_key"))
+
+    async def track_tool_calls(self, tool_keys: Iterable[str]) -> bool:
+        """Record several tool calls, all of them or, if one is not a key, none; ``False`` for none at all.
+
+        They are handed over together before the first wait; cancelling the wait neither loses nor
+        repeats any.
+        """
+        if isinstance(tool_keys, str | bytes):
+            raise TypeError(f"tool_keys must be several keys, not the text {tool_keys!r}: write [{tool_keys!r}]")
+        keys = [key_of(key, "each of tool_keys") for key in tool_keys]
+        claims = [(self._claim_of(TOOL_CALL, key), key) for key in keys]
+        answers = [self._slots.claim(claim, key) for claim, key in claims]
+        for answer in answers:
+            if isinstance(answer, Flight):
+                await landed(answer)
+        return bool(answers)
+
+    async def track_judge_result(self, judge_result: JudgeResult) -> bool:
+        """Record one judge's score; ``False`` if the result has none to record.
+
+        Cancelling the wait neither loses nor repeats the metric.
+        """
+        if not isinstance(judge_result, JudgeResult):
+            raise TypeError(
+                f"judge_result must be an ldtrack.JudgeResult, not {judge_result!r} "
+                f"({type(judge_result).__name__})"
+            )
+        return await self._record(JUDGE_SCORE, judge_result) if judge_result.is_scored else False
+
+    @overload
+    async def track_duration_of(self, func: Callable[[], Awaitable[T]]) -> T: ...
+    @overload
+    async def track_duration_of(self, func: Callable[[], T]) -> T: ...
+    async def track_duration_of(self, func: Callable[[], Any]) -> Any:
+        """Call a function, await what it returns if it is awaitable, and record how long that took.
+
+        The duration is recorded on every exit, cancellation included; the result or the exception of the
+        function passes unchanged.
+        """
+        require_operation(func, "track_duration_of")
+        now = self._recorder.clock.monotonic_ns
+        started = now()
+        try:
+            return await result_of(func)
+        finally:
+            self.record_quietly(DURATION, (now() - started) // 1_000_000)
+
+    @overload
+    async def track_metrics_of(
+        self, extractor: Callable[[T], LDAIMetrics | None], func: Callable[[], Awaitable[T]]
+    ) -> T: ...
+    @overload
+    async def track_metrics_of(self, extractor: Callable[[T], LDAIMetrics | None], func: Callable[[], T]) -> T: ...
+    async def track_metrics_of(self, extractor: Callable[[Any], Any], func: Callable[[], Any]) -> Any:
+        """Call a function, await what it returns if it is awaitable, and record what the extractor reads.
+
+        Cancellation is recorded as the run's outcome and passes on; the result or the exception of the
+        function passes unchanged, whatever the extractor does.
+        """
+        require_operation(func, "track_metrics_of")
+        async with Run(self, self._recorder, RunOptions(), is_repeatable=True) as run:
+            return await run.call(result_of(func), extractor)
+
+    def run(
+        self,
+        *,
+        cancelled_as: Outcome | None = None,
+        duration: DurationBasis = "wall",
+        model_time: bool | None = None,
+        estimator: Callable[[], Estimator] | None = None,
+    ) -> Run:
+        """Time a run: ``async with tracker.run() as run``. Single use.
+
+        ``cancelled_as=Outcome.ERROR`` sends an error for a cancelled run, which otherwise sends neither.
+        ``duration="model"`` records the time spent waiting for the provider instead of the wall time.
+        ``model_time`` measures that time for streams too, at the cost of two clock readings per chunk.
+        ``estimator`` makes a guess at the usage of a stream whose provider reported none.
+        """
+        return Run(self, self._recorder, RunOptions.of(self._recorder, cancelled_as, duration, model_time, estimator))
+
+    def stream(
+        self,
+        source: StreamSource[T],
+        *,
+        first_token: Callable[[T], bool] | None = None,
+        reader: Reader | None = None,
+        cancelled_as: Outcome | None = None,
+        duration: DurationBasis = "wall",
+        model_time: bool | None = None,
+        estimator: Callable[[], Estimator] | None = None,
+    ) -> TrackedStream[T]:
+        """A run and a stream in one object: it opens on the first read and settles itself.
+
+        Its clock starts when the request is issued: with an awaitable source at its first await, with an
+        open one now. ``first_token`` says of a chunk whether it counts as the first token. The other
+        options are those of ``run``.
+        """
+        run = self.run(cancelled_as=cancelled_as, duration=duration, model_time=model_time, estimator=estimator)
+        return run.alone(source, first_token=first_token, reader=reader)
+
+    def _claim_of(self, metric: Metric, value: Any) -> Claim:
+        return Claim(self.run_id, metric, _EVENTS_OF[metric](self._data, value), self._context)
+
+    async def _record(self, metric: Metric, value: object) -> bool:
+        claim = Claim(self.run_id, metric, _EVENTS_OF[metric](self._data, value), self._context)
+        answer = self._slots.claim(claim, value)
+        if answer.__class__ is not bool:
+            answer = await self._slots.record(claim, value, answer)
+        if not answer:
+            self._recorder.duplicate(metric, self.run_id)
+        return answer
+
+    def record_quietly(self, metric: Metric, value: object) -> Flight | None:
+        """Record without waiting and without raising: what runs and streams do on their exits."""
+        return self._slots.claim_quietly(
+            self._claim_of(metric, value), value, partial(self._recorder.failed, metric.name)
+        )
+
+    def claim_run(self) -> None:
+        """Begin the one run there can be of this tracker."""
+        if self._slots.is_run:
+            raise MisuseError(
+                f"{self!r} has been run already, and a run id stands for one execution: call "
+                "config.create_tracker() for another run, or make several calls inside one run"
+            )
+        self._slots.is_run = True
+
+    def note_ending(self, ending: Ending | None) -> None:
+        """Keep how the latest model call ended, for the summary."""
+        self._slots.ending = ending
+
+    def settle(self, facts: Facts, todo: list[tuple[Metric, object]]) -> list[Flight]:
+        """Record what an ended run leaves; returns the claims that the ledger has yet to answer.
+
+        What was tracked explicitly has filled its slot and wins; tool calls have no slot, so any tool
+        call that was tracked explicitly stands for all of them.
+        """
+        slots = self._slots
+        slots.model_ms = facts.model_ms
+        slots.cancelled_as_such = facts.outcome is Outcome.CANCELLED
+        if slots.tool_calls:
+            todo = [(metric, value) for metric, value in todo if metric is not TOOL_CALL]
+        flights = [self.record_quietly(metric, value) for metric, value in todo]
+        return [flight for flight in flights if flight is not None]
