@@ -34,7 +34,9 @@ def interpreter(version: str) -> Path | None:
         *sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"), reverse=True),
     ]
     question = ["-Ic", "import sys; print('%d.%d' % sys.version_info[:2])"]
-    for candidate in filter(None, candidates):
+    for candidate in candidates:
+        if candidate is None:
+            continue
         # Asked, not believed: pyenv's shims are on PATH for versions that are not switched on.
         answer = subprocess.run([candidate, *question], capture_output=True, text=True, check=False)
         if answer.stdout.strip() == version:
