@@ -38,7 +38,7 @@ class FlushResult:
 
 
 class Clock(Protocol):
-    """Where time comes from. Both are plain callables: they are on the way of a run, not of a chunk."""
+    """Where time comes from: asked a few times per run, not per chunk."""
 
     def monotonic_ns(self) -> int:
         """Nanoseconds since whenever, never going back."""

@@ -7,23 +7,23 @@ Names and payload keys are those of LaunchDarkly's Python SDK; the order of the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
+from ldtrack.core.values import Feedback
+
 if TYPE_CHECKING:
-    from ldtrack.core.values import Feedback, JudgeResult, TokenUsage
+    from ldtrack.core.values import JudgeResult, TokenUsage
 
 __all__ = ["Attribution", "Event"]
 
 
-class Event(NamedTuple):
-    """One custom event. ``data`` is shared between events and must never be changed."""
+Event: TypeAlias = tuple[str, Any, float]
+"""One custom event: its key, its data, its metric value. A plain tuple, since seven are made per run.
 
-    key: str
-    data: Any
-    metric_value: float
+The data is shared between events and must never be changed.
+"""
 
 
 _DURATION: Final = "$ld:ai:duration:total"
@@ -33,8 +33,10 @@ _ERROR: Final = "$ld:ai:generation:error"
 _TOTAL: Final = "$ld:ai:tokens:total"
 _INPUT: Final = "$ld:ai:tokens:input"
 _OUTPUT: Final = "$ld:ai:tokens:output"
-_FEEDBACK: Final = "$ld:ai:feedback:user:"
+_POSITIVE: Final = "$ld:ai:feedback:user:positive"
+_NEGATIVE: Final = "$ld:ai:feedback:user:negative"
 _TOOL_CALL: Final = "$ld:ai:tool_call"
+_LIKED: Final = Feedback.POSITIVE
 
 SDK_INFO: Final = "$ld:ai:sdk:info"
 USAGE: Final = "$ld:ai:usage:"
@@ -80,33 +82,33 @@ class Attribution:
 
 def duration(data: Data, ms: int) -> tuple[Event, ...]:
     """The event that says how long the run took."""
-    return (Event(_DURATION, data, ms),)
+    return ((_DURATION, data, ms),)
 
 
 def first_token(data: Data, ms: int) -> tuple[Event, ...]:
     """The event that says how long the first token took."""
-    return (Event(_FIRST_TOKEN, data, ms),)
+    return ((_FIRST_TOKEN, data, ms),)
 
 
 def outcome(data: Data, success: bool) -> tuple[Event, ...]:  # noqa: FBT001 - the value itself, not an option
     """The event that says whether the run succeeded."""
-    return (Event(_SUCCESS if success else _ERROR, data, 1),)
+    return ((_SUCCESS if success else _ERROR, data, 1),)
 
 
 def tokens(data: Data, usage: TokenUsage) -> tuple[Event, ...]:
     """The events for total, input and output, in that order, leaving out what is zero."""
     counted = ((_TOTAL, usage.total), (_INPUT, usage.input), (_OUTPUT, usage.output))
-    return tuple([Event(key, data, count) for key, count in counted if count > 0])
+    return tuple([(key, data, count) for key, count in counted if count > 0])
 
 
 def feedback(data: Data, kind: Feedback) -> tuple[Event, ...]:
     """The event that says what the user thought of the answer."""
-    return (Event(_FEEDBACK + kind.value, data, 1),)
+    return ((_POSITIVE if kind is _LIKED else _NEGATIVE, data, 1),)
 
 
 def tool_call(data: Data, tool_key: str) -> tuple[Event, ...]:
     """The event for one tool call."""
-    return (Event(_TOOL_CALL, {**data, "toolKey": tool_key}, 1),)
+    return ((_TOOL_CALL, {**data, "toolKey": tool_key}, 1),)
 
 
 def judge_score(data: Data, result: JudgeResult) -> tuple[Event, ...]:
@@ -115,20 +117,20 @@ def judge_score(data: Data, result: JudgeResult) -> tuple[Event, ...]:
     assert result.score is not None, "the caller checked JudgeResult.is_scored"
     if result.judge_config_key:
         data = {**data, "judgeConfigKey": result.judge_config_key}
-    return (Event(result.metric_key, data, result.score),)
+    return ((result.metric_key, data, result.score),)
 
 
 def usage_of_method(method: str, config_key: str) -> Event:
     """The event that says a method of the client was used for a config."""
-    return Event(USAGE + method, config_key, 1)
+    return (USAGE + method, config_key, 1)
 
 
 def usage_of_agents(count: int) -> Event:
     """The event that says several agents were evaluated in one call."""
-    return Event(USAGE + "agent-configs", count, count)
+    return (USAGE + "agent-configs", count, count)
 
 
 def sdk_info(name: str, version: str) -> Event:
     """The event that says which SDK is at work; one per client."""
     data = {"aiSdkName": name, "aiSdkVersion": version, "aiSdkLanguage": "python"}
-    return Event(SDK_INFO, MappingProxyType(data), 1)
+    return (SDK_INFO, data, 1)

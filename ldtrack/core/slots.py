@@ -93,28 +93,30 @@ _NEXT: Final = tuple(TRANSITIONS[state] for state in SlotState)
 class SlotSheet:
     """The slots of one run, and what was recorded in each."""
 
-    __slots__ = ("_states", "_values")
-
     def __init__(self) -> None:
-        self._states: list[SlotState] = [_F] * len(ONCE)
-        self._values: list[Any] = [None] * len(ONCE)
+        self.states: list[SlotState] = _ALL_FREE.copy()
+        self.values: list[Any] = _NO_VALUES.copy()
 
     def state(self, metric: Metric) -> SlotState:
         """Where the metric's slot stands; a repeatable metric is always free."""
-        return _F if metric.slot is None else self._states[metric.slot]
+        return _F if metric.slot is None else self.states[metric.slot]
 
     def value(self, metric: Metric) -> Any:
         """What was recorded in the metric's slot, or ``None``."""
-        return None if metric.slot is None else self._values[metric.slot]
+        return None if metric.slot is None else self.values[metric.slot]
 
-    def advance(self, metric: Metric, step: Step) -> None:
-        """Move the metric's slot by one step of the table; a repeatable metric has none to move."""
+    def advance(self, metric: Metric, step: Step, value: object = None) -> None:
+        """Move the metric's slot by one step of the table; a repeatable metric has none to move.
+
+        ``value`` is what a confirmed claim recorded.
+        """
         slot = metric.slot
         if slot is not None:
-            self._states[slot] = _NEXT[self._states[slot]][step]
+            if step is _CONFIRM:
+                self.values[slot] = value
+            self.states[slot] = _NEXT[self.states[slot]][step]
 
-    def confirm(self, metric: Metric, value: object) -> None:
-        """Note that this claim was the first, and what it recorded."""
-        if metric.slot is not None:
-            self._values[metric.slot] = value
-            self._states[metric.slot] = _R
+
+_CONFIRM: Final = Step.CONFIRM
+_ALL_FREE: Final = [_F] * len(ONCE)
+_NO_VALUES: Final[list[Any]] = [None] * len(ONCE)

@@ -9,10 +9,15 @@ import asyncio
 import contextlib
 import inspect
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ldtrack.core.slots import Claim
 from ldtrack.typing import FlushResult, LaunchDarklyClient
+
+if TYPE_CHECKING:
+    from ldclient import Context
+
+    from ldtrack.core.events import Event
 
 __all__ = ["LDClientDestination"]
 
@@ -26,33 +31,37 @@ class LDClientDestination:
 
     def __init__(self, client: LaunchDarklyClient) -> None:
         self._client = client
-        self._is_async = inspect.iscoroutinefunction(getattr(client, "variation", None))
-        self._home: asyncio.AbstractEventLoop | None = _running_loop() if self._is_async else None
-        self._sent = 0
+        self.is_async = inspect.iscoroutinefunction(getattr(client, "variation", None))
+        self._home: asyncio.AbstractEventLoop | None = _running_loop() if self.is_async else None
+        self._claims = 0
+        """Claims handed over so far."""
         self._left_over: deque[tuple[Any, ...]] = deque()
         """Later events of a claim whose first one went out before the SDK failed: all or none."""
 
     def send(self, claim: Claim) -> None:
         """Queue the claim's events, or raise before the first of them."""
-        context = claim.context
-        if not context.valid:
-            raise ValueError(f"its context is invalid: {context.error}")
-        track = self._client.track if not self._is_async else self._tracker_of_home_loop()
+        context, events = claim.context, claim.events
+        track = self._track_at_home() if self.is_async else self._client.track
         if self._left_over:
             self._send_left_over(track)
         sent = 0
         try:
-            for key, data, value in claim.events:
-                # A fresh dict each: the SDK keeps it until it is sent, hooks may change it.
+            for key, data, value in events:
+                # A fresh dict each: the SDK keeps it until it is sent.
                 track(key, context, data.copy(), value)
                 sent += 1
         except Exception:
             if not sent:
                 raise
-            self._left_over.extend(
-                (key, context, data.copy(), value) for key, data, value in claim.events[sent:]
-            )
-        self._sent += sent
+            # All or none: the first one is out, so the others are kept for the next occasion.
+            self._left_over.extend((key, context, data.copy(), value) for key, data, value in events[sent:])
+        self._claims += 1
+
+    def emit(self, event: Event, context: Context) -> None:
+        """Queue an event that belongs to no run."""
+        key, data, value = event
+        track = self._track_at_home() if self.is_async else self._client.track
+        track(key, context, data, value)
 
     def _send_left_over(self, track: Any) -> None:
         while self._left_over:
@@ -62,9 +71,8 @@ class LDClientDestination:
             except BaseException:
                 self._left_over.appendleft(arguments)
                 raise
-            self._sent += 1
 
-    def _tracker_of_home_loop(self) -> Any:
+    def _track_at_home(self) -> Any:
         """The asynchronous client belongs to one loop: calls from elsewhere are handed over to it."""
         running = _running_loop()
         if self._home is None:
@@ -84,7 +92,7 @@ class LDClientDestination:
             await wait(timeout)
         else:
             self._client.flush()
-        return FlushResult(pending=len(self._left_over), unconfirmed=self._sent)
+        return FlushResult(pending=len(self._left_over), unconfirmed=self._claims)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -25,46 +25,42 @@ class MemoryLedger:
     def __init__(self, destination: Destination, *, max_runs: int = 100_000) -> None:
         if max_runs < 1:
             raise ValueError(f"max_runs must be at least 1, got {max_runs!r}")
-        self._destination = destination
-        self._max_runs = max_runs
-        self._filled: dict[str, int] = {}
+        self._send = destination.send
+        self._flush = destination.flush
+        self._half = (max_runs + 1) // 2
+        # Two generations of runs: when the newer is full the older is forgotten. A single dict that forgets
+        # its oldest key has to step over all the forgotten ones each time.
+        self._newer: dict[str, int] = {}
+        self._older: dict[str, int] = {}
         # Re-entrant: a finalizer may settle another run while this thread is inside submit().
         self._lock = threading.RLock()
 
     def submit(self, claim: Claim) -> bool:
         """Take a claim over and say at once whether it was the first."""
-        slot = claim.metric.slot
-        if slot is None:
-            self._send(claim)
-            return True
-        run_id = claim.run_id
+        run_id, metric = claim[0], claim[1]
+        slot = metric.slot
         with self._lock:
-            before = self._filled.get(run_id, 0)
-            after = before | 1 << slot
-            if before == after:
+            filled = self._newer.get(run_id)
+            if filled is None:
+                filled = self._older.get(run_id, 0)
+            bit = 0 if slot is None else 1 << slot
+            if filled & bit:
                 return False
-            self._filled[run_id] = after
             try:
                 self._send(claim)
-            except BaseException:
-                self._filled[run_id] &= ~(1 << slot)
-                raise
-            if len(self._filled) > self._max_runs:
-                del self._filled[next(iter(self._filled))]
+            except Exception as error:
+                raise LedgerError(
+                    f"the {metric.name} of run {run_id} could not be recorded: the destination refused it "
+                    f"({error}); the slot is free again, the call may be repeated"
+                ) from error
+            self._newer[run_id] = filled | bit
+            if len(self._newer) > self._half:
+                self._older, self._newer = self._newer, {}
         return True
-
-    def _send(self, claim: Claim) -> None:
-        try:
-            self._destination.send(claim)
-        except Exception as error:
-            raise LedgerError(
-                f"the {claim.metric.name} of run {claim.run_id} could not be recorded: the destination "
-                f"refused it ({error}); the slot is free again, the call may be repeated"
-            ) from error
 
     async def flush(self, timeout: float) -> FlushResult:
         """Pass the flush on to the destination; cancelling the wait loses nothing."""
-        return await self._destination.flush(timeout)
+        return await self._flush(timeout)
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to let go of, and nothing to cancel."""

@@ -48,7 +48,7 @@ class Call:
         "_estimator",
         "_held",
         "_is_first_token",
-        "_loop",
+        "loop",
         "_recorder",
         "_run",
         "attendance",
@@ -64,6 +64,7 @@ class Call:
         run: Run,
         recorder: Recorder,
         source: Source[Any] | None = None,
+        *,
         is_first_token: Callable[[Any], bool] | None = None,
         reader: Reader | None = None,
         estimator: Estimator | None = None,
@@ -73,7 +74,8 @@ class Call:
         self._is_first_token = is_first_token
         self._estimator = estimator
         self._held: Any = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """Where the call runs: a finalizer and a loop's shutdown have to find each other."""
         self.source = source
         self.reader = reader
         self.meter = Meter()
@@ -142,12 +144,13 @@ class Call:
                 self.meter.note(reading)
         return reading
 
-    def _blinded(self, error: Exception) -> None:
+    def _blinded(self, error: Exception) -> Look | None:
         """Stop looking after a failure: the stream goes on, timed from here if it was not yet."""
         self._recorder.failed("reader", error)
         if self.meter.first_token_ns is None:
             self.meter.first_token_ns = self._recorder.clock.monotonic_ns()
         self.reader = None
+        return None
 
     # Taking in whole answers
 
@@ -176,8 +179,9 @@ class Call:
     # Ending
 
     def _begin(self) -> None:
-        """Note that the request is being issued, and in which loop: a finalizer has to find it again."""
-        self._loop = asyncio.get_running_loop()
+        """Note that the request is being issued, and in which loop."""
+        self.loop = asyncio.get_running_loop()
+        self._recorder.keep_watch(self.loop)
         self._run.begin()
 
     def end(self, ending: Ending) -> None:
@@ -208,7 +212,7 @@ class Call:
         A finalizer may run anywhere, even inside the queue that events go to: with a loop still alive,
         the work is left to it.
         """
-        loop = self._loop or _running_loop()
+        loop = self.loop or _running_loop()
         if loop is not None and loop.is_running():
             loop.call_soon_threadsafe(self.close_abandoned)
         else:

@@ -7,20 +7,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ldtrack.core.slots import DURATION
-
-if TYPE_CHECKING:
-    from ldtrack.tracking.tracker import Tracker
-
-__all__ = ["require_operation"]
+__all__ = ["require_operation", "result_of"]
 
 
 def require_operation(func: object, what: str) -> None:
     """Refuse, before anything is called, what cannot be an operation."""
     if not callable(func):
-        raise TypeError(f"{what} needs a function that it can call, not {func!r}: pass the function, uncalled")
+        raise TypeError(f"{what} needs a function to call, not {func!r}: pass the function, uncalled")
     if inspect.isasyncgenfunction(func):
         raise TypeError(
             f"{what} needs an operation with one result; {func!r} is an async generator function: "

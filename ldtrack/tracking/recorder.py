@@ -7,11 +7,12 @@ it is told of everything that went wrong while recording: counted, logged once p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from ldtrack.core.slots import Metric
+from ldtrack.core.values import Ending
 from ldtrack.exceptions import DuplicateError
 from ldtrack.tracking.run_slots import RunSlots
 from ldtrack.typing import Clock, Estimator, Ledger, NewRunId, Reader
@@ -68,6 +70,9 @@ class Recorder:
     failures: Counter[str] = attrs.field(factory=Counter, init=False)
     open_calls: set[Call] = attrs.field(factory=set, init=False)
     _hints: set[str] = attrs.field(factory=set, init=False)
+    _vigils: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = attrs.field(
+        factory=weakref.WeakKeyDictionary, init=False
+    )
     _tasks: set[asyncio.Task[Any]] = attrs.field(factory=set, init=False)
     _runs: weakref.WeakValueDictionary[str, RunSlots] = attrs.field(
         factory=weakref.WeakValueDictionary, init=False
@@ -123,6 +128,45 @@ class Recorder:
         if kind not in self._hints:
             self._hints.add(kind)
             log.warning("%s", text)
+
+    def keep_watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Make sure that this loop's open calls end when it shuts down.
+
+        A loop closes, at its shutdown, every asynchronous generator that was begun in it: one that waits
+        for that moment hears of it.
+        """
+        if loop not in self._vigils:
+            vigil = self._vigil(loop)
+            with contextlib.suppress(StopIteration):
+                vigil.__anext__().send(None)  # begin it, up to its yield
+            self._vigils[loop] = vigil
+
+    async def _vigil(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            for call in self.end_open_calls(loop):
+                # The loop closes generators itself.
+                if call.source is not None and not call.source.is_generator:
+                    await call.close_source_quietly()
+
+    def end_open_calls(self, loop: asyncio.AbstractEventLoop | None = None) -> list[Call]:
+        """End every open call (of a loop that shuts down) as cancelled, since nobody will read on.
+
+        Returns them: their streams are still to be closed.
+        """
+        calls = [call for call in self.open_calls if loop is None or call.loop is loop]
+        for call in calls:
+            call.end(Ending.CANCELLED)
+        return calls
+
+    def end_idle_calls(self, since_ns: int) -> None:
+        """End every call that nobody has asked for a chunk since then."""
+        for call in list(self.open_calls):
+            attendance = call.attendance
+            if attendance is not None and attendance.idle_since_ns is not None:
+                if attendance.idle_since_ns <= since_ns:
+                    call.close_abandoned()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run clean-up in a task that this recorder owns until it is done."""

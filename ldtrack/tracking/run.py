@@ -6,26 +6,26 @@ Rule for this file: a run opens once, collects its calls, and settles once, on w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import attrs
 
 from ldtrack.core.meter import Totals
 from ldtrack.core.settlement import DurationBasis, Facts, settle
-from ldtrack.core.slots import TOOL_CALL
 from ldtrack.core.values import OUTCOME_OF, Ending, LDAIMetrics, MetricSummary, Outcome
 from ldtrack.exceptions import MisuseError
-from ldtrack.tracking.call import Attendance, Call, ending_of
+from ldtrack.tracking.call import Call, ending_of
 from ldtrack.tracking.run_slots import Flight
 from ldtrack.tracking.source import Source, StreamSource
 from ldtrack.tracking.stream import TrackedStream
+from ldtrack.tracking.track_methods import TrackMethods
 
 if TYPE_CHECKING:
-    from ldtrack.core.values import JudgeResult, TokenUsage
+    from ldtrack.core.slots import Metric
     from ldtrack.tracking.recorder import Recorder
-    from ldtrack.tracking.tracker import FeedbackLike, Tracker
+    from ldtrack.tracking.tracker import Tracker
     from ldtrack.typing import Estimator, Reader
 
 __all__ = ["Run", "RunOptions"]
@@ -42,13 +42,25 @@ class RunOptions:
     )
     duration: DurationBasis = attrs.field(default="wall", validator=attrs.validators.in_(("wall", "model")))
     model_time: bool = False
-    new_estimator: Callable[[], Estimator] | None = None
+    estimator: Callable[[], Estimator] | None = None
 
 
-class Run:
-    """Times one execution and records it when it is left. Made by ``tracker.run()``."""
+class Run(TrackMethods):
+    """Times one execution and records it when it is left. Made by ``tracker.run()``.
 
-    __slots__ = ("_calls", "_is_alone", "_is_repeatable", "_is_settled", "_options", "_recorder", "_started_ns", "tracker")
+    What is tracked explicitly inside the block wins over what the exit would record.
+    """
+
+    __slots__ = (
+        "_calls",
+        "_is_alone",
+        "_is_repeatable",
+        "_is_settled",
+        "_options",
+        "_recorder",
+        "_started_ns",
+        "tracker",
+    )
 
     def __init__(
         self, tracker: Tracker, recorder: Recorder, options: RunOptions, *, is_repeatable: bool = False
@@ -134,9 +146,16 @@ class Run:
     def _attach(
         self, source: Source[T], first_token: Callable[[T], bool] | None, reader: Reader | None
     ) -> TrackedStream[T]:
-        new_estimator = self._options.new_estimator
+        new_estimator = self._options.estimator
         estimator = None if new_estimator is None else new_estimator()
-        call = Call(self, self._recorder, source, first_token, reader, estimator)
+        call = Call(
+            self,
+            self._recorder,
+            source,
+            is_first_token=first_token,
+            reader=reader,
+            estimator=estimator,
+        )
         if self._options.model_time or self._recorder.idle_limit is not None:
             call.attend()
         self._calls.append(call)
@@ -187,13 +206,15 @@ class Run:
         if self._is_alone:
             self._settle(call.ending)
 
-    async def track_duration(self, duration: float) -> bool:
-        """The tracker's ``track_duration``: what is tracked here wins over what the exit would record."""
-        return await self.tracker.track_duration(duration)
+    def _record(self, metric: Metric, value: Any) -> Literal[True] | Awaitable[bool]:
+        return self.tracker._record(metric, value)  # noqa: SLF001 - a run records through its tracker
+
+    async def _record_all(self, metric: Metric, values: list[Any]) -> bool:
+        return await self.tracker._record_all(metric, values)  # noqa: SLF001 - as above
 
     def _require_open(self, what: str) -> None:
         if self._is_settled:
-            raise MisuseError(f"{what} was called on {self!r}, which is over: make a new tracker for a new run")
+            raise MisuseError(f"{what} was called on {self!r}, which is over: a new run needs a new tracker")
         if self._started_ns is None and not self._is_alone:
             raise MisuseError(f"{what} was called on {self!r} before `async with`: enter the run first")
 

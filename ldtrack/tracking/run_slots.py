@@ -14,11 +14,12 @@ ledger, whose answer is one atomic step.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
 
-from ldtrack.core.slots import TOOL_CALL, Claim, Metric, SlotSheet, SlotState, Step
+from ldtrack.core.slots import OUTCOME, TOOL_CALL, Claim, Metric, SlotSheet, SlotState, Step
 from ldtrack.core.values import Ending, Outcome
 from ldtrack.exceptions import LedgerError
 
@@ -27,74 +28,77 @@ if TYPE_CHECKING:
 
 __all__ = ["Flight", "RunSlots", "landed"]
 
-_FREE, _CLAIMED = SlotState.FREE, SlotState.CLAIMED
+_FREE, _CLAIMED, _RECORDED = SlotState.FREE, SlotState.CLAIMED, SlotState.RECORDED
 Flight = asyncio.Future[bool]
 """A claim that the ledger has taken over and not answered yet."""
 
+Failed = Callable[[BaseException], None]
+"""Is told what went wrong with a claim that nobody waits for."""
 
-class RunSlots:
-    """What has been claimed and recorded for one run, by whichever tracker of it."""
 
-    __slots__ = (
-        "__weakref__",
-        "_flights",
-        "_locks",
-        "_recorder",
-        "cancelled_as_such",
-        "ending",
-        "is_run",
-        "model_ms",
-        "sheet",
-        "tool_calls",
-    )
+class RunSlots(SlotSheet):
+    """What has been claimed and recorded for one run, by whichever tracker of it.
+
+    One of these is made per run. What most runs never need is a class attribute until it is needed.
+    """
+
+    tool_calls: tuple[str, ...] = ()
+    is_run = False
+    """Whether a run of this tracker was begun; there is one at most."""
+    is_cancelled = False
+    """Whether the run ended as cancelled, which no event says."""
+    ending: Ending | None = None
+    model_ms: int | None = None
+    _flights: Mapping[Metric, Flight] = MappingProxyType({})
+    _locks: Mapping[tuple[Metric, asyncio.AbstractEventLoop], asyncio.Lock] = MappingProxyType({})
 
     def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
         self._recorder = recorder
-        self._flights: dict[Metric, Flight] = {}
-        self._locks: dict[tuple[Metric, asyncio.AbstractEventLoop], asyncio.Lock] = {}
-        self.sheet = SlotSheet()
-        self.tool_calls: list[str] = []
-        self.is_run = False
-        """Whether a run of this tracker was begun; there is one at most."""
-        self.cancelled_as_such = False
-        """Whether the run ended as cancelled, which no event says."""
-        self.ending: Ending | None = None
-        self.model_ms: int | None = None
 
-    def outcome(self, recorded: bool | None) -> Outcome | None:  # noqa: FBT001 - the slot's value
+    def outcome(self) -> Outcome | None:
         """The run's outcome: what was recorded, or that it was cancelled."""
-        if recorded is not None:
-            return Outcome.SUCCESS if recorded else Outcome.ERROR
-        return Outcome.CANCELLED if self.cancelled_as_such else None
+        success: bool | None = self.value(OUTCOME)
+        if success is not None:
+            return Outcome.SUCCESS if success else Outcome.ERROR
+        return Outcome.CANCELLED if self.is_cancelled else None
 
     def claim(self, claim: Claim, value: object) -> bool | Flight | None:
         """Decide, and hand the claim over to the ledger if it may be the first.
 
         Returns whether it was the first; or the flight of a claim that the ledger has yet to answer; or
         ``None`` if another claim for the slot is in flight in this loop, whose answer has to come first.
+        Raises if the ledger cannot take it, and then nothing has changed.
         """
         metric = claim.metric
-        state = self.sheet.state(metric)
-        if state is not _FREE and (state is not _CLAIMED or self._is_in_flight_here(metric)):
-            return None if state is _CLAIMED else False
-        self.sheet.advance(metric, Step.CLAIM)
-        try:
-            answer = self._recorder.ledger.submit(claim)
-        except BaseException:
-            self.sheet.advance(metric, Step.FAIL)
-            raise
+        slot = metric.slot
+        if slot is not None and (state := self.states[slot]) is not _FREE:
+            if state is not _CLAIMED:
+                return False
+            if self._is_in_flight_here(metric):
+                return None
+        answer = self._recorder.ledger.submit(claim)
         if answer is True:
-            self._confirm(metric, value)
+            if slot is not None:
+                self.values[slot] = value
+                self.states[slot] = _RECORDED
+            elif metric is TOOL_CALL:
+                self.tool_calls += (cast("str", value),)
+            self._recorder.recorded += 1
         elif answer is False:
-            self.sheet.advance(metric, Step.REFUSE)
+            self.advance(metric, Step.REFUSE)
         else:
-            if metric.slot is not None:
-                # In flight from another loop already: then that one stays the one to queue behind.
-                self._flights.setdefault(metric, answer)
-            answer.add_done_callback(partial(self._land, metric, value))
+            self._take_off(metric, value, answer)
         return answer
 
-    async def record(self, claim: Claim, value: object, mine: Flight | None) -> bool:
+    def _take_off(self, metric: Metric, value: object, flight: Flight) -> None:
+        self.advance(metric, Step.CLAIM)
+        if metric.slot is not None and metric not in self._flights:
+            # In flight from another loop already: then that one stays the one to queue behind.
+            self._flights = {**self._flights, metric: flight}
+        flight.add_done_callback(partial(self._land, metric, value))
+
+    async def answer_to(self, claim: Claim, value: object, mine: Flight | None) -> bool:
         """Wait for the answer to ``claim``; cancelling the wait neither loses nor repeats the claim."""
         metric = claim.metric
         if metric.slot is None and mine is not None:
@@ -108,7 +112,7 @@ class RunSlots:
                 answer = self.claim(claim, value)
             return answer if isinstance(answer, bool) else await landed(answer)
 
-    def claim_quietly(self, claim: Claim, value: object, failed: Callable[[BaseException], None]) -> Flight | None:
+    def claim_quietly(self, claim: Claim, value: object, failed: Failed) -> Flight | None:
         """Claim without waiting and without raising; a failure is told to ``failed``."""
         try:
             answer = self.claim(claim, value)
@@ -124,25 +128,22 @@ class RunSlots:
             return answer
         return None
 
-    def _claim_again(self, claim: Claim, value: object, failed: Callable[[BaseException], None], _: Flight) -> None:
+    def _claim_again(self, claim: Claim, value: object, failed: Failed, _: Flight) -> None:
         self.claim_quietly(claim, value, failed)
-
-    def _confirm(self, metric: Metric, value: Any) -> None:
-        self.sheet.confirm(metric, value)
-        self._recorder.recorded += 1
-        if metric is TOOL_CALL:
-            self.tool_calls.append(value)
 
     def _land(self, metric: Metric, value: object, flight: Flight) -> None:
         """Take the ledger's answer in; this happens whether or not anybody still waits for it."""
         if self._flights.get(metric) is flight:
-            del self._flights[metric]
+            self._flights = {other: theirs for other, theirs in self._flights.items() if theirs is not flight}
         if flight.cancelled() or flight.exception() is not None:
-            self.sheet.advance(metric, Step.FAIL)
-        elif flight.result():
-            self._confirm(metric, value)
+            self.advance(metric, Step.FAIL)
+        elif not flight.result():
+            self.advance(metric, Step.REFUSE)
         else:
-            self.sheet.advance(metric, Step.REFUSE)
+            self.advance(metric, Step.CONFIRM, value)
+            if metric is TOOL_CALL:
+                self.tool_calls += (cast("str", value),)
+            self._recorder.recorded += 1
 
     def _is_in_flight_here(self, metric: Metric) -> bool:
         flight = self._flights.get(metric)
@@ -155,7 +156,10 @@ class RunSlots:
 
     def _lock(self, metric: Metric) -> asyncio.Lock:
         """The slot's lock in the running loop, made when there is first something to wait for."""
-        return self._locks.setdefault((metric, asyncio.get_running_loop()), asyncio.Lock())
+        key = (metric, asyncio.get_running_loop())
+        if key not in self._locks:
+            self._locks = {**self._locks, key: asyncio.Lock()}
+        return self._locks[key]
 
 
 async def landed(flight: Flight) -> bool:
@@ -166,7 +170,7 @@ async def landed(flight: Flight) -> bool:
     return flight.result()
 
 
-def _tell_failure(failed: Callable[[BaseException], None], flight: Flight) -> None:
+def _tell_failure(failed: Failed, flight: Flight) -> None:
     if flight.cancelled():
         failed(LedgerError("the ledger gave a claim up before it was recorded"))
     elif (error := flight.exception()) is not None:

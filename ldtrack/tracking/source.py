@@ -58,9 +58,12 @@ class Source(Generic[T]):
     @property
     def is_spent(self) -> bool:
         """Whether there is nothing left to close: it is closed, or a generator that has finished."""
-        return self.is_closed or (
-            self._manager is None and inspect.isasyncgen(self.opened) and self.opened.ag_frame is None
-        )
+        return self.is_closed or (self.is_generator and self.opened.ag_frame is None)
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether it is an async generator, which its event loop closes if nobody else does."""
+        return self._manager is None and inspect.isasyncgen(self.opened)
 
     def __repr__(self) -> str:
         return _shown(self._given if self.opened is None else self.opened)

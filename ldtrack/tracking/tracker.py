@@ -1,12 +1,12 @@
 """The tracker: the object on which ``track_*`` is called.
 
-Rule for this file: every method validates, builds the claim, and lets the run's slots decide. Each of them
-is once per run, however many trackers of it there are, except tool calls and judge scores.
+Rule for this file: it makes claims out of metrics and leaves the decision to the run's slots, which all
+trackers of a run share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -24,21 +24,12 @@ from ldtrack.core.slots import (
     Claim,
     Metric,
 )
-from ldtrack.core.values import (
-    Ending,
-    Feedback,
-    JudgeResult,
-    LDAIMetrics,
-    MetricSummary,
-    Outcome,
-    TokenUsage,
-    key_of,
-    whole_ms,
-)
+from ldtrack.core.values import Ending, LDAIMetrics, MetricSummary, Outcome
 from ldtrack.exceptions import MisuseError
 from ldtrack.tracking.operation import require_operation, result_of
 from ldtrack.tracking.run import Run, RunOptions
 from ldtrack.tracking.run_slots import Flight, RunSlots, landed
+from ldtrack.tracking.track_methods import TrackMethods
 
 if TYPE_CHECKING:
     from ldclient import Context
@@ -51,8 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["Tracker"]
 
 T = TypeVar("T")
-FeedbackLike = Feedback | Literal["positive", "negative"] | Mapping[str, Any]
-
 _EVENTS_OF: dict[Metric, Callable[[Any, Any], tuple[Event, ...]]] = {
     DURATION: events.duration,
     FIRST_TOKEN: events.first_token,
@@ -64,8 +53,10 @@ _EVENTS_OF: dict[Metric, Callable[[Any, Any], tuple[Event, ...]]] = {
 }
 """How each metric's value becomes events."""
 
+_new = tuple.__new__
 
-class Tracker:
+
+class Tracker(TrackMethods):
     """Records what one run did.
 
     A tracker comes from ``config.create_tracker()``, with a fresh ``runId``, or from
@@ -108,102 +99,19 @@ class Tracker:
     @property
     def summary(self) -> MetricSummary:
         """What has been recorded for this run so far, by this process: a snapshot that never changes."""
-        slots, value = self._slots, self._slots.sheet.value
-        success: bool | None = value(OUTCOME)
+        slots, value = self._slots, self._slots.value
         return MetricSummary(
             resumption_token=self.resumption_token,
             duration_ms=value(DURATION),
             time_to_first_token=value(FIRST_TOKEN),
             tokens=value(TOKENS),
-            success=success,
+            success=value(OUTCOME),
             feedback=value(FEEDBACK),
-            tool_calls=tuple(slots.tool_calls),
-            outcome=slots.outcome(success),
+            tool_calls=slots.tool_calls,
+            outcome=slots.outcome(),
             ending=slots.ending,
             model_ms=slots.model_ms,
         )
-
-    async def track_duration(self, duration: float) -> bool:
-        """Record how long the run took, in milliseconds; ``False`` if that was recorded already.
-
-        Cancelling the wait neither loses nor repeats the metric.
-        """
-        return await self._record(DURATION, whole_ms(duration, "duration"))
-
-    async def track_time_to_first_token(self, time_to_first_token: float) -> bool:
-        """Record the time to the first token, in milliseconds; ``False`` if that was recorded already.
-
-        Cancelling the wait neither loses nor repeats the metric.
-        """
-        return await self._record(FIRST_TOKEN, whole_ms(time_to_first_token, "time_to_first_token"))
-
-    async def track_tokens(self, tokens: TokenUsage) -> bool:
-        """Record the token usage; ``False`` if it was recorded already, or is empty and spends nothing.
-
-        Cancelling the wait neither loses nor repeats the metric.
-        """
-        if not isinstance(tokens, TokenUsage):
-            raise TypeError(
-                f"tokens must be an ldtrack.TokenUsage, not {tokens!r} ({type(tokens).__name__}): "
-                "write TokenUsage(total=..., input=..., output=...)"
-            )
-        return False if tokens.is_empty else await self._record(TOKENS, tokens)
-
-    async def track_success(self) -> bool:
-        """Record that the run succeeded; ``False`` if its outcome was recorded already.
-
-        Cancelling the wait neither loses nor repeats the metric.
-        """
-        return await self._record(OUTCOME, True)
-
-    async def track_error(self) -> bool:
-        """Record that the run failed; ``False`` if its outcome was recorded already.
-
-        Cancelling the wait neither loses nor repeats the metric.
-        """
-        return await self._record(OUTCOME, False)
-
-    async def track_feedback(self, feedback: FeedbackLike) -> bool:
-        """Record what the user thought of the answer; ``False`` if feedback was recorded already.
-
-        Cancelling the wait neither loses nor repeats the metric.
-        """
-        return await self._record(FEEDBACK, Feedback.parse(feedback))
-
-    async def track_tool_call(self, tool_key: str) -> bool:
-        """Record one tool call; every call is recorded.
-
-        Cancelling the wait neither loses nor repeats the metric.
-        """
-        return await self._record(TOOL_CALL, key_of(tool_key, "tool_key"))
-
-    async def track_tool_calls(self, tool_keys: Iterable[str]) -> bool:
-        """Record several tool calls, all of them or, if one is not a key, none; ``False`` for none at all.
-
-        They are handed over together before the first wait; cancelling the wait neither loses nor
-        repeats any.
-        """
-        if isinstance(tool_keys, str | bytes):
-            raise TypeError(f"tool_keys must be several keys, not the text {tool_keys!r}: write [{tool_keys!r}]")
-        keys = [key_of(key, "each of tool_keys") for key in tool_keys]
-        claims = [(self._claim_of(TOOL_CALL, key), key) for key in keys]
-        answers = [self._slots.claim(claim, key) for claim, key in claims]
-        for answer in answers:
-            if isinstance(answer, Flight):
-                await landed(answer)
-        return bool(answers)
-
-    async def track_judge_result(self, judge_result: JudgeResult) -> bool:
-        """Record one judge's score; ``False`` if the result has none to record.
-
-        Cancelling the wait neither loses nor repeats the metric.
-        """
-        if not isinstance(judge_result, JudgeResult):
-            raise TypeError(
-                f"judge_result must be an ldtrack.JudgeResult, not {judge_result!r} "
-                f"({type(judge_result).__name__})"
-            )
-        return await self._record(JUDGE_SCORE, judge_result) if judge_result.is_scored else False
 
     @overload
     async def track_duration_of(self, func: Callable[[], Awaitable[T]]) -> T: ...
@@ -228,7 +136,9 @@ class Tracker:
         self, extractor: Callable[[T], LDAIMetrics | None], func: Callable[[], Awaitable[T]]
     ) -> T: ...
     @overload
-    async def track_metrics_of(self, extractor: Callable[[T], LDAIMetrics | None], func: Callable[[], T]) -> T: ...
+    async def track_metrics_of(
+        self, extractor: Callable[[T], LDAIMetrics | None], func: Callable[[], T]
+    ) -> T: ...
     async def track_metrics_of(self, extractor: Callable[[Any], Any], func: Callable[[], Any]) -> Any:
         """Call a function, await what it returns if it is awaitable, and record what the extractor reads.
 
@@ -254,7 +164,16 @@ class Tracker:
         ``model_time`` measures that time for streams too, at the cost of two clock readings per chunk.
         ``estimator`` makes a guess at the usage of a stream whose provider reported none.
         """
-        return Run(self, self._recorder, RunOptions.of(self._recorder, cancelled_as, duration, model_time, estimator))
+        recorder = self._recorder
+        if model_time is None:
+            model_time = recorder.model_time or duration == "model"
+        options = RunOptions(
+            cancelled_as=cancelled_as,
+            duration=duration,
+            model_time=model_time,
+            estimator=estimator or recorder.new_estimator,
+        )
+        return Run(self, recorder, options)
 
     def stream(
         self,
@@ -273,20 +192,33 @@ class Tracker:
         open one now. ``first_token`` says of a chunk whether it counts as the first token. The other
         options are those of ``run``.
         """
-        run = self.run(cancelled_as=cancelled_as, duration=duration, model_time=model_time, estimator=estimator)
+        run = self.run(
+            cancelled_as=cancelled_as, duration=duration, model_time=model_time, estimator=estimator
+        )
         return run.alone(source, first_token=first_token, reader=reader)
 
     def _claim_of(self, metric: Metric, value: Any) -> Claim:
         return Claim(self.run_id, metric, _EVENTS_OF[metric](self._data, value), self._context)
 
-    async def _record(self, metric: Metric, value: object) -> bool:
-        claim = Claim(self.run_id, metric, _EVENTS_OF[metric](self._data, value), self._context)
+    def _record(self, metric: Metric, value: Any) -> Literal[True] | Awaitable[bool]:
+        # tuple.__new__ is what Claim(...) calls, without the call in between.
+        claim = _new(Claim, (self.run_id, metric, _EVENTS_OF[metric](self._data, value), self._context))
         answer = self._slots.claim(claim, value)
-        if answer.__class__ is not bool:
-            answer = await self._slots.record(claim, value, answer)
-        if not answer:
-            self._recorder.duplicate(metric, self.run_id)
-        return answer
+        return True if answer is True else self._answer_to(claim, value, answer)
+
+    async def _answer_to(self, claim: Claim, value: object, answer: Flight | Literal[False] | None) -> bool:
+        recorded = answer is not False and await self._slots.answer_to(claim, value, answer)
+        if not recorded:
+            self._recorder.duplicate(claim.metric, self.run_id)
+        return recorded
+
+    async def _record_all(self, metric: Metric, values: list[Any]) -> bool:
+        claims = [(self._claim_of(metric, value), value) for value in values]
+        answers = [self._slots.claim(claim, value) for claim, value in claims]
+        for answer in answers:
+            if answer is not None and not isinstance(answer, bool):
+                await landed(answer)
+        return bool(answers)
 
     def record_quietly(self, metric: Metric, value: object) -> Flight | None:
         """Record without waiting and without raising: what runs and streams do on their exits."""
@@ -315,7 +247,7 @@ class Tracker:
         """
         slots = self._slots
         slots.model_ms = facts.model_ms
-        slots.cancelled_as_such = facts.outcome is Outcome.CANCELLED
+        slots.is_cancelled = facts.outcome is Outcome.CANCELLED
         if slots.tool_calls:
             todo = [(metric, value) for metric, value in todo if metric is not TOOL_CALL]
         flights = [self.record_quietly(metric, value) for metric, value in todo]

@@ -1,0 +1,216 @@
+"""The front door: ``AIClient``.
+
+Rule for this file: it puts the parts together and owns what runs in the background. Evaluating configs is
+the affair of ``configs``, measuring runs that of ``tracking``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ldclient import Context, Result
+
+from ldtrack.configs.methods import ConfigMethods
+from ldtrack.core import events
+from ldtrack.core.events import Attribution, Event
+from ldtrack.core.token import TokenClaims, decode_token, encode_token
+from ldtrack.delivery import LDClientDestination
+from ldtrack.exceptions import InvalidTokenError
+from ldtrack.ids import SDK_NAME, VERSION, SystemClock, new_run_id
+from ldtrack.ledgers import MemoryLedger
+from ldtrack.providers import ReaderRegistry
+from ldtrack.tracking.recorder import Recorder, Stats
+from ldtrack.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from ldtrack.core.signing import TokenSigner
+    from ldtrack.typing import Clock, Estimator, FlushResult, LaunchDarklyClient, Ledger, NewRunId, Reader
+
+__all__ = ["AIClient"]
+
+_INTERNAL = Context.builder("ld-internal-tracking").kind("ld_ai").anonymous(True).build()
+"""Whom the SDK info event is about: nobody."""
+
+
+class AIClient(ConfigMethods):
+    """Evaluates AI Configs and tracks their runs, over an ``LDClient`` or an ``AsyncLDClient``.
+
+    Use it as ``async with AIClient(ld_client) as ai``. It may be used without entering when nothing has to
+    run in the background, which is so unless an ``idle_limit`` is set. It never closes ``ld_client``: who
+    made it closes it, after this client.
+
+    ``signer`` signs resumption tokens, and refuses unsigned ones. ``usage_events=False`` silences the
+    events about this library itself. ``readers`` are asked before the built-in ones. ``escape_html``
+    renders templates as LaunchDarkly's Python package does. ``private_in_templates`` lets templates read
+    private attributes of the context. ``blocking_store`` says whether flags are to be evaluated in a
+    worker thread (found out by itself otherwise). ``model_time`` measures the time spent waiting for the
+    provider in streams too. ``idle_limit`` ends a stream that nobody has asked for a chunk for so many
+    seconds. ``estimator`` guesses the usage of a stream whose provider reported none.
+    """
+
+    def __init__(
+        self,
+        ld_client: LaunchDarklyClient,
+        *,
+        ledger: Ledger | None = None,
+        signer: TokenSigner | None = None,
+        clock: Clock | None = None,
+        run_ids: NewRunId = new_run_id,
+        readers: Iterable[Reader] = (),
+        usage_events: bool = True,
+        escape_html: bool = False,
+        private_in_templates: bool = False,
+        blocking_store: bool | None = None,
+        model_time: bool = False,
+        idle_limit: float | None = None,
+        estimator: Callable[[], Estimator] | None = None,
+        settle_timeout: float = 1.0,
+        close_timeout: float = 2.0,
+    ) -> None:
+        if idle_limit is not None and not idle_limit > 0:
+            raise ValueError(f"idle_limit must be a positive number of seconds or None, got {idle_limit!r}")
+        clock = clock or SystemClock()
+        self._signer = signer
+        self._clock = clock
+        self._usage_events = usage_events
+        self._is_introduced = False
+        self._sweeper: asyncio.Task[None] | None = None
+        self._pass_through = LDClientDestination(ld_client)
+        self._recorder = Recorder(
+            ledger=ledger or MemoryLedger(self._pass_through),
+            clock=clock,
+            new_run_id=run_ids,
+            find_reader=ReaderRegistry(readers).find,
+            encode_token=self._token_of,
+            model_time=model_time,
+            idle_limit=idle_limit,
+            settle_timeout=settle_timeout,
+            close_timeout=close_timeout,
+            new_estimator=estimator,
+        )
+        super().__init__(
+            ld_client,
+            self._recorder,
+            escape_html=escape_html,
+            private_in_templates=private_in_templates,
+            blocking_store=blocking_store,
+        )
+        if not self._pass_through.is_async:
+            self._introduce()
+
+    def __repr__(self) -> str:
+        return f"<AIClient with {type(self._recorder.ledger).__name__}, {self.stats!r}>"
+
+    async def __aenter__(self) -> Self:
+        """Start what runs in the background; there is no wait to cancel."""
+        self._introduce()
+        if self._recorder.idle_limit is not None and self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().create_task(self._sweep_forever())
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the client; cancelling it skips what is left of the flush."""
+        await self.aclose()
+
+    async def aclose(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - bounds the flush, not the call
+        """End open streams, flush, and stop what runs in the background; idempotent.
+
+        Everything is settled before the first wait; cancelling it skips what is left of the flush.
+        """
+        sweeper, self._sweeper = self._sweeper, None
+        if sweeper is not None:
+            sweeper.cancel()
+        for call in self._recorder.end_open_calls():
+            await call.close_source_quietly()
+        await self._recorder.drain()
+        if sweeper is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([sweeper])
+        await self.flush(timeout)
+        await self._recorder.ledger.aclose()
+
+    async def flush(self, timeout: float = 5.0) -> FlushResult:  # noqa: ASYNC109 - the ledger's own bound
+        """Push what was recorded on its way, for at most ``timeout`` seconds; cancelling loses nothing.
+
+        The result is truthy only if everything recorded before is known to be delivered. An ``LDClient``
+        never says so: what was handed to one counts as unconfirmed.
+        """
+        return await self._recorder.ledger.flush(timeout)
+
+    @property
+    def stats(self) -> Stats:
+        """What was recorded and what went wrong so far: a snapshot."""
+        return self._recorder.stats()
+
+    def resume(self, token: str, context: Context) -> Tracker:
+        """A tracker for the run that a resumption token stands for, within that run's slots.
+
+        Raises ``InvalidTokenError`` if the token cannot be read, or, with a signer, not be trusted.
+        """
+        if not isinstance(context, Context):
+            raise TypeError(f"context must be an ldclient.Context, not {context!r}")
+        if self._signer is None:
+            claims = decode_token(token)
+        else:
+            claims = self._signer.verify(
+                token, now_s=self._clock.time(), context_key=context.fully_qualified_key
+            )
+        attribution = Attribution(
+            claims.config_key, claims.version, claims.variation_key, graph_key=claims.graph_key
+        )
+        return Tracker(self._recorder, attribution, context, claims.run_id)
+
+    def create_tracker(self, token: str, context: Context) -> Result:
+        """``resume`` in the form of LaunchDarkly's SDK: a ``Result`` that holds the tracker or the error."""
+        try:
+            return Result.success(self.resume(token, context))
+        except InvalidTokenError as error:
+            return Result.fail(str(error), error)
+
+    def _token_of(self, run_id: str, attribution: Attribution, context: Context) -> str:
+        claims = TokenClaims(
+            run_id,
+            attribution.config_key,
+            attribution.version,
+            attribution.variation_key,
+            attribution.graph_key,
+        )
+        if self._signer is None:
+            return encode_token(claims)
+        return self._signer.sign(
+            claims, now_s=self._clock.time(), context_key=context.fully_qualified_key
+        )
+
+    def _introduce(self) -> None:
+        """Say once which library is at work; an asynchronous client listens only once it is started."""
+        if not self._is_introduced:
+            self._is_introduced = True
+            self._note_usage(events.sdk_info(SDK_NAME, VERSION), _INTERNAL)
+
+    def _note_usage(self, event: Event, context: Context) -> None:
+        if not self._usage_events:
+            return
+        try:
+            self._pass_through.emit(event, context)
+        except Exception as error:  # noqa: BLE001 - C5: an event about ourselves never breaks the app
+            self._recorder.failed("usage event", error)
+
+    def sweep(self) -> None:
+        """End the streams that nobody has asked for a chunk for longer than the idle limit."""
+        limit = self._recorder.idle_limit
+        if limit is not None:
+            self._recorder.end_idle_calls(self._clock.monotonic_ns() - int(limit * 1e9))
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep((self._recorder.idle_limit or 0) / 4)
+            self.sweep()
