@@ -1,0 +1,23 @@
+"""The readers: one file per provider, and the registry that finds the right one for a chunk.
+
+No provider's package is imported: chunks and answers are known by the module and name of their type, or by
+their shape.
+"""
+
+from __future__ import annotations
+
+from ldtrack.providers.anthropic import AnthropicReader
+from ldtrack.providers.mapping import MappingReader
+from ldtrack.providers.openai_chat import OpenAIChatReader
+from ldtrack.providers.openai_responses import OpenAIResponsesReader
+from ldtrack.providers.registry import ReaderRegistry
+from ldtrack.providers.text import TextReader
+
+__all__ = [
+    "AnthropicReader",
+    "MappingReader",
+    "OpenAIChatReader",
+    "OpenAIResponsesReader",
+    "ReaderRegistry",
+    "TextReader",
+]

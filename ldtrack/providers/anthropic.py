@@ -1,0 +1,136 @@
+"""Anthropic Messages: raw stream events, the events of ``messages.stream()``, and whole messages.
+
+Rule for this file: an event is what its ``type`` says, whichever class it has. The stream helper sends every
+raw event and then, for some, a derived one; only the raw ones are read, so nothing counts twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from ldtrack.core.reading import CONTENT, Reading, ToolCall, UsageReport, Wants
+from ldtrack.providers.fields import comes_from, count, field, is_filled, items, name
+
+__all__ = ["AnthropicReader"]
+
+_SPOKEN: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+"""Which kinds of delta carry what a user waits for, and where."""
+
+_FIRST_SIGNS: Final = {
+    "message_start": "message",
+    "message_delta": "delta",
+    "content_block_start": "content_block",
+    "content_block_delta": "delta",
+    "message": "usage",
+    "error": "error",
+    "ping": "type",
+}
+"""What an event or a message must have besides its type to be taken for one by its shape."""
+
+
+class AnthropicReader:
+    """Reads Messages: input usage comes first, output usage last, both without being asked for."""
+
+    wants: Wants = Wants.EVERY
+    marks_end: bool = True
+    usage_hint: str = ""
+    modules: tuple[str, ...] = ("anthropic.types", "anthropic.lib.streaming")
+
+    def recognises(self, item: object) -> bool:
+        """Whether this is of the SDK's types, or has the shape of an event or a message."""
+        if comes_from(type(item), self.modules):
+            return True
+        sign = _FIRST_SIGNS.get(name(field(item, "type")) or "")
+        return sign is not None and field(item, sign) is not None
+
+    def read(self, item: Any) -> Reading | None:
+        """What an event or a whole message says."""
+        kind = item.get("type") if type(item) is dict else field(item, "type")
+        if kind == "content_block_delta":
+            delta = field(item, "delta")
+            spoken = _SPOKEN.get(name(field(delta, "type")) or "")
+            return CONTENT if spoken is not None and is_filled(field(delta, spoken)) else None
+        read = _READ.get(kind) if isinstance(kind, str) else None
+        return None if read is None else read(item)
+
+
+def _read_start(event: object) -> Reading | None:
+    usage = _usage_of(field(field(event, "message"), "usage"))
+    return None if usage is None else Reading(usage=usage)
+
+
+def _read_block_start(event: object) -> Reading | None:
+    block = field(event, "content_block")
+    call = _tool_call(block, count(field(event, "index")))
+    if call is not None:
+        return Reading(content=True, tool_calls=(call,))
+    # Redacted thinking comes whole; text and thinking start empty and grow.
+    return CONTENT if any(is_filled(field(block, key)) for key in ("text", "thinking", "data")) else None
+
+
+def _read_message_delta(event: object) -> Reading | None:
+    usage = _usage_of(field(event, "usage"))
+    if usage is not None and not usage.input:
+        # Running totals: an input of nothing after one of something was left out, not used up.
+        usage = usage._replace(input=None)
+    finished = name(field(field(event, "delta"), "stop_reason")) is not None
+    reading = Reading(usage=usage, finished=finished)
+    return None if reading == _SILENCE else reading
+
+
+def _read_stop(_event: object) -> Reading:
+    return _FINISH
+
+
+def _read_error(_event: object) -> Reading:
+    return _FAILURE
+
+
+def _read_message(message: object) -> Reading:
+    blocks = items(field(message, "content"))
+    calls = [_tool_call(block, at) for at, block in enumerate(blocks)]
+    return Reading(
+        content=len(blocks) > 0,
+        usage=_usage_of(field(message, "usage")),
+        tool_calls=tuple(call for call in calls if call is not None),
+        finished=name(field(message, "stop_reason")) is not None,
+    )
+
+
+_SILENCE: Final = Reading()
+_FINISH: Final = Reading(finished=True)
+_FAILURE: Final = Reading(failed=True)
+_READ: Final[Mapping[str, Callable[[object], Reading | None]]] = {
+    "message_start": _read_start,
+    "content_block_start": _read_block_start,
+    "message_delta": _read_message_delta,
+    "message_stop": _read_stop,
+    "message": _read_message,
+    "error": _read_error,
+}
+
+
+def _tool_call(block: object, at: int | None) -> ToolCall | None:
+    """The call that this content block is: of the user's tool, the server's, or one behind MCP."""
+    kind, called = name(field(block, "type")), name(field(block, "name"))
+    if kind is None or called is None or not kind.endswith("tool_use"):
+        return None
+    return ToolCall(name(field(block, "id")) or f"{at} {called}", called)
+
+
+def _usage_of(usage: object) -> UsageReport | None:
+    """What was billed as input is three counts: read afresh, written to the cache, read from the cache."""
+    afresh = count(field(usage, "input_tokens"))
+    written = count(field(usage, "cache_creation_input_tokens"))
+    cached = count(field(usage, "cache_read_input_tokens"))
+    report = UsageReport(
+        input=None if afresh is None else afresh + (written or 0) + (cached or 0),
+        output=count(field(usage, "output_tokens")),
+        cached_input=cached,
+        reasoning=count(field(field(usage, "output_tokens_details"), "thinking_tokens")),
+    )
+    return None if report == _UNKNOWN else report
+
+
+_UNKNOWN: Final = UsageReport()

@@ -1,0 +1,49 @@
+"""Looking into other people's objects without trusting them.
+
+Rule for this file: nothing here raises, whatever it is given. What is missing or of the wrong type is
+``None``, or empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["comes_from", "count", "field", "is_filled", "items", "name"]
+
+
+def field(thing: object, key: str) -> Any:
+    """The key of a mapping or the attribute of an object; ``None`` if there is none."""
+    try:
+        return thing.get(key) if isinstance(thing, Mapping) else getattr(thing, key, None)
+    except Exception:  # noqa: BLE001 - a property of somebody else's object may raise anything
+        return None
+
+
+def items(thing: object) -> Sequence[Any]:
+    """What is in a list or tuple; nothing for anything else."""
+    return thing if isinstance(thing, list | tuple) else ()
+
+
+def name(thing: object) -> str | None:
+    """Text that is not empty; ``None`` for anything else."""
+    return thing if isinstance(thing, str) and thing else None
+
+
+def count(thing: object) -> int | None:
+    """A number of tokens: whole and not negative, and no bool; ``None`` for anything else."""
+    return thing if isinstance(thing, int) and not isinstance(thing, bool) and thing >= 0 else None
+
+
+def is_filled(thing: object) -> bool:
+    """Whether this is text, bytes or a collection, and not empty."""
+    return isinstance(thing, str | bytes | list | tuple | dict) and len(thing) > 0
+
+
+def comes_from(kind: type, modules: tuple[str, ...]) -> bool:
+    """Whether a type, or one that it derives from, is defined in one of these modules or packages."""
+    for base in kind.__mro__:
+        home = base.__dict__.get("__module__")
+        if isinstance(home, str) and any(home == at or home.startswith(f"{at}.") for at in modules):
+            return True
+    return False

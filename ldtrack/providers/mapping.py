@@ -1,0 +1,87 @@
+"""Mappings of no provider that we know: what applications and home-made gateways stream.
+
+Rule for this file: only the names that nearly everybody uses. A provider with names of its own gets a reader
+of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ldtrack.core.reading import Reading, Wants
+from ldtrack.providers.fields import field, is_filled, name
+from ldtrack.providers.openai_chat import calls_in
+from ldtrack.providers.usage import usage_of
+
+__all__ = ["MappingReader"]
+
+_SPOKEN: Final = (
+    *("content", "text", "delta", "output_text", "response", "completion", "generated_text", "answer"),
+    *("token", "message", "refusal", "reasoning", "reasoning_content", "thinking", "tool_calls"),
+)
+"""Where a mapping says something: as text, as a list of parts, or as a mapping that says it."""
+
+_ENVELOPE: Final = frozenset(
+    {
+        *("type", "event", "id", "object", "model", "created", "created_at", "role", "index", "name"),
+        *("usage", "usage_metadata", "finish_reason", "stop_reason", "done", "error", "status"),
+    }
+)
+"""Names that say something about a chunk and are not what a user waits for."""
+
+
+class MappingReader:
+    """Reads any mapping by the usual names.
+
+    One whose payload goes by a name that we have not heard of is timed all the same, like a chunk of any
+    unknown kind.
+    """
+
+    wants: Wants = Wants.EVERY
+    marks_end: bool = False
+    usage_hint: str = ""
+    modules: tuple[str, ...] = ()
+
+    def recognises(self, item: object) -> bool:
+        """Whether this is a mapping."""
+        return isinstance(item, Mapping)
+
+    def read(self, item: Any) -> Reading | None:
+        """What a mapping says under the usual names."""
+        parts = _parts_of(item)
+        reading = Reading(
+            content=any(_says_something(part) for part in parts) or _is_unheard_of(item),
+            usage=usage_of(field(item, "usage")) or usage_of(field(item, "usage_metadata")),
+            tool_calls=tuple(call for part in parts for call in calls_in(part, 0)),
+            finished=any(_is_finished(part) for part in parts),
+            failed=is_filled(field(item, "error")),
+        )
+        return None if reading == _SILENCE else reading
+
+
+_SILENCE: Final = Reading()
+
+
+def _parts_of(chunk: object) -> list[object]:
+    """The chunk itself, and the mappings in it that may hold the message."""
+    return [chunk, *(part for key in _SPOKEN if isinstance(part := field(chunk, key), Mapping))]
+
+
+def _says_something(part: object) -> bool:
+    said = [field(part, key) for key in _SPOKEN]
+    return any(is_filled(one) and not isinstance(one, Mapping) for one in said)
+
+
+def _is_unheard_of(chunk: object) -> bool:
+    known = _ENVELOPE.union(_SPOKEN)
+    try:
+        keys = set(chunk) if isinstance(chunk, Mapping) else set()
+    except Exception:  # noqa: BLE001 - somebody else's mapping may do anything
+        return False
+    return len(keys) > 0 and keys.isdisjoint(_SPOKEN) and not keys <= known
+
+
+def _is_finished(part: object) -> bool:
+    reasons = (field(part, "finish_reason"), field(part, "stop_reason"))
+    return any(name(reason) is not None for reason in reasons) or field(part, "done") is True

@@ -1,0 +1,119 @@
+"""OpenAI Chat Completions, and the many services that speak it: chunks, whole answers, helper events.
+
+Rule for this file: a chunk and an answer differ in one word (``delta``, ``message``) and are read alike, as
+the SDK's objects and as JSON. The legacy completions, which have ``text`` instead, come along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ldtrack.core.reading import CONTENT, Reading, ToolCall, Wants
+from ldtrack.providers.fields import comes_from, count, field, is_filled, items, name
+from ldtrack.providers.usage import usage_of
+
+__all__ = ["OpenAIChatReader", "calls_in"]
+
+_OBJECTS: Final = frozenset({"chat.completion.chunk", "chat.completion", "text_completion"})
+
+_SPOKEN: Final = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details", "tool_calls")
+"""Where a message says something: OpenAI's own names first, then those that others add for reasoning."""
+
+
+class OpenAIChatReader:
+    """Reads Chat Completions: a finish reason is the finish mark, usage comes last and only if asked for."""
+
+    wants: Wants = Wants.EVERY
+    marks_end: bool = True
+    usage_hint: str = (
+        "The streamed chat completion ended without token usage, which is sent only on request: pass "
+        'stream_options={"include_usage": True} to chat.completions.create(...).'
+    )
+    modules: tuple[str, ...] = ("openai.types.chat", "openai.types.completion", "openai.lib.streaming.chat")
+
+    def recognises(self, item: object) -> bool:
+        """Whether this is of the SDK's types, calls itself a chat completion, or has choices of messages."""
+        if comes_from(type(item), self.modules) or name(field(item, "object")) in _OBJECTS:
+            return True
+        # Azure opens with a chunk that has no name and no choices, only the verdict on the prompt.
+        if is_filled(field(item, "prompt_filter_results")):
+            return True
+        choices = items(field(item, "choices"))
+        return len(choices) > 0 and _message_of(choices[0]) is not None
+
+    def read(self, item: Any) -> Reading | None:
+        """What a chunk or a whole answer says."""
+        try:
+            # Nearly all chunks: one choice, some text, nothing else.
+            (choice,) = item.choices
+            delta = choice.delta
+            is_plain = not (not delta.content or delta.tool_calls or choice.finish_reason or item.usage)
+        except Exception:  # noqa: BLE001 - it has another shape, or is JSON
+            is_plain = False
+        return CONTENT if is_plain else _read_closely(item)
+
+
+def _read_closely(item: Any) -> Reading | None:
+    if field(item, "type") == "chunk":
+        # The stream helper wraps every chunk, and follows it up with events that only repeat parts of it.
+        item = field(item, "chunk")
+    choices = items(field(item, "choices"))
+    reasons = [reason for choice in choices if (reason := name(field(choice, "finish_reason")))]
+    reading = Reading(
+        content=any(_says_something(choice) for choice in choices),
+        usage=usage_of(field(item, "usage")),
+        tool_calls=tuple(call for at, choice in enumerate(choices) for call in _tool_calls(choice, at)),
+        finished=bool(reasons),
+        failed="error" in reasons or is_filled(field(item, "error")),
+    )
+    return None if reading == _SILENCE else reading
+
+
+_SILENCE: Final = Reading()
+
+
+def _message_of(choice: object) -> Any:
+    delta = field(choice, "delta")
+    return field(choice, "message") if delta is None else delta
+
+
+def _says_something(choice: object) -> bool:
+    message = _message_of(choice)
+    if message is None:
+        return is_filled(field(choice, "text"))
+    return (
+        any(is_filled(field(message, key)) for key in _SPOKEN)
+        or _has_any(field(message, "function_call"), "name", "arguments")
+        or _has_any(field(message, "audio"), "data", "transcript")
+    )
+
+
+def _has_any(thing: object, *keys: str) -> bool:
+    return thing is not None and any(is_filled(field(thing, key)) for key in keys)
+
+
+def _tool_calls(choice: object, at: int) -> Iterator[ToolCall]:
+    message, place = _message_of(choice), count(field(choice, "index"))
+    place = at if place is None else place
+    yield from calls_in(message, place)
+    legacy = name(field(field(message, "function_call"), "name"))
+    if legacy is not None:
+        yield ToolCall(f"{place}.function_call", legacy)
+
+
+def calls_in(message: object, place: int) -> Iterator[ToolCall]:
+    """The calls that a message names, or a part of one; parts that only add arguments name none.
+
+    A call is known by its id, since not everybody who speaks this dialect counts the index up, or sends
+    one; without an id by its index, and without either by its name.
+    """
+    for call in items(field(message, "tool_calls")):
+        called = (
+            name(field(field(call, "function"), "name"))
+            or name(field(field(call, "custom"), "name"))
+            or name(field(call, "name"))
+        )
+        if called is not None:
+            index = count(field(call, "index"))
+            yield ToolCall(name(field(call, "id")) or f"{place}.{called if index is None else index}", called)

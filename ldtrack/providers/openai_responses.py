@@ -1,0 +1,86 @@
+"""OpenAI Responses: stream events, the helper's richer versions of them, and whole responses.
+
+Rule for this file: an event is what its ``type`` says, whichever class it has.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ldtrack.core.reading import CONTENT, Reading, ToolCall, Wants
+from ldtrack.providers.fields import comes_from, count, field, is_filled, items, name
+from ldtrack.providers.usage import usage_of
+
+__all__ = ["OpenAIResponsesReader"]
+
+_ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_ITEMS: Final = frozenset({"response.output_item.added", "response.output_item.done"})
+_FINISHED: Final = frozenset({"completed", "incomplete"})
+_FAILED: Final = frozenset({"failed", "cancelled"})
+_NAMED_BY_USER: Final = frozenset({"function_call", "custom_tool_call", "mcp_call"})
+"""Calls of tools that have a name; a call of a built-in tool is named by its type."""
+
+
+class OpenAIResponsesReader:
+    """Reads Responses: usage comes with the response that ends the stream, whether asked for or not."""
+
+    wants: Wants = Wants.EVERY
+    marks_end: bool = True
+    usage_hint: str = ""
+    modules: tuple[str, ...] = ("openai.types.responses", "openai.lib.streaming.responses")
+
+    def recognises(self, item: object) -> bool:
+        """Whether this is of the SDK's types, or names itself a response or an event of one."""
+        if comes_from(type(item), self.modules) or field(item, "object") == "response":
+            return True
+        kind = name(field(item, "type")) or ""
+        return kind.startswith("response.") or (
+            kind == "error" and isinstance(field(item, "sequence_number"), int)
+        )
+
+    def read(self, item: Any) -> Reading | None:
+        """What an event or a whole response says."""
+        kind = item.get("type") if type(item) is dict else field(item, "type")
+        if not isinstance(kind, str):
+            return _read_response(item)
+        if kind.endswith(".delta"):
+            return CONTENT if is_filled(field(item, "delta")) else None
+        if kind in _ITEMS:
+            call = _tool_call(field(item, "item"), count(field(item, "output_index")))
+            return None if call is None else Reading(content=True, tool_calls=(call,))
+        if kind in _ENDS:
+            return _read_response(field(item, "response"), ended_by=kind)
+        if kind == "response.image_generation_call.partial_image":
+            return CONTENT
+        return _FAILURE if kind == "error" else None
+
+
+_FAILURE: Final = Reading(failed=True)
+
+
+def _read_response(response: object, ended_by: str | None = None) -> Reading | None:
+    status = name(field(response, "status"))
+    output = items(field(response, "output"))
+    calls = [_tool_call(item, at) for at, item in enumerate(output)]
+    reading = Reading(
+        content=len(output) > 0,
+        usage=usage_of(field(response, "usage")),
+        tool_calls=tuple(call for call in calls if call is not None),
+        finished=status in _FINISHED or (ended_by is not None and ended_by != "response.failed"),
+        failed=status in _FAILED or ended_by == "response.failed",
+    )
+    return None if reading == _SILENCE else reading
+
+
+_SILENCE: Final = Reading()
+
+
+def _tool_call(item: object, at: int | None) -> ToolCall | None:
+    """The call that this output item is, known by an id that stays the same in every event about it."""
+    kind = name(field(item, "type")) or ""
+    if not kind.endswith("_call"):
+        return None
+    called = name(field(item, "name")) if kind in _NAMED_BY_USER else kind.removesuffix("_call")
+    if not called:
+        return None
+    return ToolCall(name(field(item, "call_id")) or name(field(item, "id")) or f"{at} {called}", called)

@@ -1,0 +1,79 @@
+"""The registry: which reader reads this chunk.
+
+Rule for this file: it asks and remembers; what a provider's chunks look like is known to its reader alone.
+
+A new provider is a file with a reader, and a line in ``PROVIDERS``. Besides what ``ldtrack.typing.Reader``
+asks for, a reader here names the ``modules`` in which its provider defines its types.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
+
+from ldtrack.providers.anthropic import AnthropicReader
+from ldtrack.providers.fields import comes_from
+from ldtrack.providers.mapping import MappingReader
+from ldtrack.providers.openai_chat import OpenAIChatReader
+from ldtrack.providers.openai_responses import OpenAIResponsesReader
+from ldtrack.providers.text import TextReader
+from ldtrack.typing import Reader
+
+__all__ = ["PROVIDERS", "ProviderReader", "ReaderRegistry"]
+
+
+class ProviderReader(Reader, Protocol):
+    """A reader that knows its provider's types by where they are defined."""
+
+    modules: tuple[str, ...]
+
+
+PROVIDERS: Final[tuple[ProviderReader, ...]] = (
+    OpenAIChatReader(),
+    OpenAIResponsesReader(),
+    AnthropicReader(),
+    TextReader(),
+    MappingReader(),  # takes any mapping, so it comes last
+)
+"""Our readers, in the order in which they are asked. They keep nothing, so every stream shares them."""
+
+
+class ReaderRegistry:
+    """Finds the reader for a stream's first chunk or for a whole answer.
+
+    The user's readers are asked first, in their order, then ours. A type that one of ours knows is asked
+    about once; a mapping, or an object of a type nobody knows, is looked at each time a stream begins.
+    """
+
+    __slots__ = ("_by_kind", "_extra")
+
+    def __init__(self, extra_readers: Iterable[Reader] = ()) -> None:
+        self._extra = tuple(extra_readers)
+        # Weak, since types made at run time (parametrised models, for one) come and go.
+        self._by_kind: weakref.WeakKeyDictionary[type, Reader | None] = weakref.WeakKeyDictionary()
+        for reader in self._extra:
+            if not isinstance(reader, Reader):
+                raise TypeError(
+                    f"{reader!r} is not a reader: it needs recognises(item), read(item), wants, marks_end "
+                    "and usage_hint; was the class given instead of an instance?"
+                )
+
+    def find(self, item: object) -> Reader | None:
+        """The reader for this chunk or answer; ``None`` if nobody knows it, and it can only be timed."""
+        for reader in self._extra:
+            if reader.recognises(item):
+                return reader
+        if not isinstance(item, Mapping):
+            known = self._reader_of_kind(type(item))
+            if known is not None:
+                return known
+        return next((reader for reader in PROVIDERS if reader.recognises(item)), None)
+
+    def _reader_of_kind(self, kind: type) -> Reader | None:
+        try:
+            return self._by_kind[kind]
+        except KeyError:
+            known = next((reader for reader in PROVIDERS if comes_from(kind, reader.modules)), None)
+            self._by_kind[kind] = known
+            return known
