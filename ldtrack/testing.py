@@ -67,6 +67,7 @@ class SequentialIds:
         self._count = 0
 
     def __call__(self) -> str:
+        """The next id."""
         self._count += 1
         return f"00000000-0000-4000-8000-{self._count:012d}"
 
@@ -100,7 +101,7 @@ class RecordingClient:
             raise self._failures.pop(0)
         self.events.append(RecordedEvent(event_name, context, data, metric_value))
 
-    def variation(self, key: str, context: Context, default: Any) -> Any:  # noqa: ARG002 - LDClient's signature
+    def variation(self, key: str, context: Context, default: Any) -> Any:
         """Serve a flag."""
         return self.flags.get(key, default)
 
@@ -162,6 +163,11 @@ class RecordingLedger:
         return True
 
     @property
+    def recorded(self) -> int:
+        """How many claims it has recorded."""
+        return len(self.claims)
+
+    @property
     def events(self) -> list[RecordedEvent]:
         """The events of all recorded claims, in order."""
         return [
@@ -170,7 +176,7 @@ class RecordingLedger:
             for key, data, value in claim.events
         ]
 
-    async def flush(self, timeout: float) -> FlushResult:  # noqa: ARG002, ASYNC109 - the protocol's signature
+    async def flush(self, timeout: float) -> FlushResult:
         """Say how much is still held; there is no wait to cancel."""
         return FlushResult(delivered=len(self.claims), pending=len(self._held))
 
@@ -197,7 +203,10 @@ class Recording:
 
 
 def recording(flags: Mapping[str, Any] | None = None, **options: Any) -> Recording:
-    """An ``AIClient`` over a recording client, a manual clock and sequential ids; options as ``AIClient``'s."""
+    """An ``AIClient`` over a recording client, a manual clock and sequential ids.
+
+    The options are those of ``AIClient``.
+    """
     client = RecordingClient(flags)
     clock = ManualClock()
     options = {"usage_events": False, "clock": clock, "run_ids": SequentialIds(), **options}

@@ -52,6 +52,11 @@ class Clock(Protocol):
 class Ledger(Protocol):
     """Decides which claim came first, and keeps its events until they are delivered."""
 
+    @property
+    def recorded(self) -> int:
+        """How many claims it has recorded, as far as this process knows."""
+        ...
+
     def submit(self, claim: Claim) -> bool | asyncio.Future[bool]:
         """Take a claim over, at once and without waiting.
 

@@ -52,7 +52,7 @@ class Flags:
         if self.is_async:
             return await self._client.variation(key, context, default)
         if self.uses_thread:
-            from anyio import to_thread  # here, since few need it and everybody pays for importing it
+            from anyio import to_thread  # noqa: PLC0415 - everybody would pay for it, and few need it
 
             return await to_thread.run_sync(
                 self._client.variation, key, context, default, abandon_on_cancel=True

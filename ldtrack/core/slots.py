@@ -12,11 +12,12 @@ answer ever takes back a recording.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import attrs
 
+from ldtrack.core import events
 from ldtrack.core.events import Event
 
 __all__ = ["Claim", "Metric", "SlotSheet", "SlotState", "Step"]
@@ -29,18 +30,20 @@ class Metric:
     name: str
     slot: int | None
     """The place of a once-only metric in a run, or ``None`` for a metric that may be repeated."""
+    events: Callable[[events.Data, Any], tuple[Event, ...]]
+    """How a value of the metric becomes events."""
 
 
-DURATION: Final = Metric("duration", 0)
-FIRST_TOKEN: Final = Metric("first token", 1)
-TOKENS: Final = Metric("tokens", 2)
+DURATION: Final = Metric("duration", 0, events.duration)
+FIRST_TOKEN: Final = Metric("first token", 1, events.first_token)
+TOKENS: Final = Metric("tokens", 2, events.tokens)
 """One slot for the three token events."""
-OUTCOME: Final = Metric("outcome", 3)
+OUTCOME: Final = Metric("outcome", 3, events.outcome)
 """One slot for success and error."""
-FEEDBACK: Final = Metric("feedback", 4)
+FEEDBACK: Final = Metric("feedback", 4, events.feedback)
 """One slot for both polarities."""
-TOOL_CALL: Final = Metric("tool call", None)
-JUDGE_SCORE: Final = Metric("judge score", None)
+TOOL_CALL: Final = Metric("tool call", None, events.tool_call)
+JUDGE_SCORE: Final = Metric("judge score", None, events.judge_score)
 
 METRICS: Final = (DURATION, FIRST_TOKEN, TOKENS, OUTCOME, FEEDBACK, TOOL_CALL, JUDGE_SCORE)
 ONCE: Final = tuple(metric for metric in METRICS if metric.slot is not None)

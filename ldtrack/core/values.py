@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
@@ -87,9 +87,10 @@ _FEEDBACK_TEXTS: Final = {member.value: member for member in Feedback}
 
 def count_of(value: object, what: str) -> int:
     """Check that a value counts something: a whole number that is not negative, and not a bool."""
-    if value.__class__ is not int and (isinstance(value, bool) or not isinstance(value, int)):
+    if value.__class__ is int and value >= 0:  # type: ignore[operator]  # an int, by its class
+        return value  # type: ignore[return-value]  # as above
+    if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{what} must be a whole number, not {value!r} ({type(value).__name__})")
-    assert isinstance(value, int), "the line above, in words a type checker follows"
     if value < 0:
         raise ValueError(f"{what} must not be negative, got {value!r}")
     return value
@@ -145,10 +146,7 @@ class TokenUsage:
     ) -> None:
         count_of(input, "TokenUsage.input")
         count_of(output, "TokenUsage.output")
-        if total is None:
-            total = input + output
-        else:
-            count_of(total, "TokenUsage.total")
+        total = input + output if total is None else count_of(total, "TokenUsage.total")
         if cached_input is not None:
             count_of(cached_input, "TokenUsage.cached_input")
         if reasoning is not None:
@@ -177,7 +175,7 @@ def _sum_of_known(one: int | None, other: int | None) -> int | None:
     return one + other
 
 
-def _checked_score(_instance: object, _attribute: object, value: object) -> None:
+def _checked_score(_instance: object, _attribute: attrs.Attribute[float | None], value: object) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -204,13 +202,17 @@ class JudgeResult:
         return self.sampled and self.success and bool(self.metric_key) and self.score is not None
 
 
+def _names(names: Iterable[str] | None) -> tuple[str, ...]:
+    return tuple(names or ())
+
+
 @attrs.frozen
 class LDAIMetrics:
     """What an extractor reads from a provider's answer."""
 
     success: bool = True
     tokens: TokenUsage | None = None
-    tool_calls: tuple[str, ...] = attrs.field(default=(), converter=lambda names: tuple(names or ()))
+    tool_calls: tuple[str, ...] = attrs.field(default=(), converter=_names)
     duration_ms: int | None = None
 
 

@@ -33,8 +33,6 @@ class LDClientDestination:
         self._client = client
         self.is_async = inspect.iscoroutinefunction(getattr(client, "variation", None))
         self._home: asyncio.AbstractEventLoop | None = _running_loop() if self.is_async else None
-        self._claims = 0
-        """Claims handed over so far."""
         self._left_over: deque[tuple[Any, ...]] = deque()
         """Later events of a claim whose first one went out before the SDK failed: all or none."""
 
@@ -55,7 +53,6 @@ class LDClientDestination:
                 raise
             # All or none: the first one is out, so the others are kept for the next occasion.
             self._left_over.extend((key, context, data.copy(), value) for key, data, value in events[sent:])
-        self._claims += 1
 
     def emit(self, event: Event, context: Context) -> None:
         """Queue an event that belongs to no run."""
@@ -92,7 +89,7 @@ class LDClientDestination:
             await wait(timeout)
         else:
             self._client.flush()
-        return FlushResult(pending=len(self._left_over), unconfirmed=self._claims)
+        return FlushResult(pending=len(self._left_over))
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

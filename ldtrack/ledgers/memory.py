@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import threading
 
+import attrs
+
 from ldtrack.core.slots import Claim
 from ldtrack.exceptions import LedgerError
 from ldtrack.typing import Destination, FlushResult
@@ -27,6 +29,8 @@ class MemoryLedger:
             raise ValueError(f"max_runs must be at least 1, got {max_runs!r}")
         self._send = destination.send
         self._flush = destination.flush
+        self.recorded = 0
+        """How many claims it has recorded."""
         self._half = (max_runs + 1) // 2
         # Two generations of runs: when the newer is full the older is forgotten. A single dict that forgets
         # its oldest key has to step over all the forgotten ones each time.
@@ -37,13 +41,13 @@ class MemoryLedger:
 
     def submit(self, claim: Claim) -> bool:
         """Take a claim over and say at once whether it was the first."""
-        run_id, metric = claim[0], claim[1]
-        slot = metric.slot
+        run_id, metric = claim.run_id, claim.metric
+        bit = 0 if metric.slot is None else 1 << metric.slot
         with self._lock:
-            filled = self._newer.get(run_id)
+            newer = self._newer
+            filled = newer.get(run_id)
             if filled is None:
                 filled = self._older.get(run_id, 0)
-            bit = 0 if slot is None else 1 << slot
             if filled & bit:
                 return False
             try:
@@ -53,14 +57,15 @@ class MemoryLedger:
                     f"the {metric.name} of run {run_id} could not be recorded: the destination refused it "
                     f"({error}); the slot is free again, the call may be repeated"
                 ) from error
-            self._newer[run_id] = filled | bit
-            if len(self._newer) > self._half:
-                self._older, self._newer = self._newer, {}
+            newer[run_id] = filled | bit
+            self.recorded += 1
+            if len(newer) > self._half:
+                self._older, self._newer = newer, {}
         return True
 
     async def flush(self, timeout: float) -> FlushResult:
         """Pass the flush on to the destination; cancelling the wait loses nothing."""
-        return await self._flush(timeout)
+        return attrs.evolve(await self._flush(timeout), unconfirmed=self.recorded)
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to let go of, and nothing to cancel."""

@@ -17,6 +17,8 @@ __all__ = ["RefusingLedger"]
 class RefusingLedger:
     """Refuses every claim for one reason."""
 
+    recorded = 0
+
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
@@ -24,7 +26,7 @@ class RefusingLedger:
         """Refuse the claim."""
         raise LedgerError(f"the {claim.metric.name} of run {claim.run_id} cannot be recorded: {self._reason}")
 
-    async def flush(self, timeout: float) -> FlushResult:  # noqa: ASYNC109 - the protocol's signature
+    async def flush(self, timeout: float) -> FlushResult:
         """Report that nothing is under way; there is no wait to cancel."""
         return FlushResult()
 

@@ -13,7 +13,6 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import attrs
 
 from ldtrack.core.meter import Meter
@@ -48,11 +47,11 @@ class Call:
         "_estimator",
         "_held",
         "_is_first_token",
-        "loop",
         "_recorder",
         "_run",
         "attendance",
         "ending",
+        "loop",
         "meter",
         "reader",
         "source",
@@ -230,6 +229,8 @@ class Call:
         """Close the stream within the time limit; shielded from cancellation for that long, never raises."""
         if self.source is None or self.source.is_spent or _running_loop() is None:
             return
+        import anyio  # noqa: PLC0415 - everybody would pay for it, and only a stream left open needs it
+
         try:
             with anyio.move_on_after(self._recorder.close_timeout, shield=True):
                 await self.source.aclose()

@@ -65,7 +65,6 @@ class Recorder:
     close_timeout: float = 2.0
     new_estimator: Callable[[], Estimator] | None = None
 
-    recorded: int = attrs.field(default=0, init=False)
     duplicates: int = attrs.field(default=0, init=False)
     failures: Counter[str] = attrs.field(factory=Counter, init=False)
     open_calls: set[Call] = attrs.field(factory=set, init=False)
@@ -95,7 +94,7 @@ class Recorder:
     def stats(self) -> Stats:
         """A snapshot of the counters."""
         return Stats(
-            recorded=self.recorded,
+            recorded=self.ledger.recorded,
             duplicates=self.duplicates,
             failures=MappingProxyType(dict(self.failures)),
             open_calls=len(self.open_calls),
@@ -163,10 +162,9 @@ class Recorder:
     def end_idle_calls(self, since_ns: int) -> None:
         """End every call that nobody has asked for a chunk since then."""
         for call in list(self.open_calls):
-            attendance = call.attendance
-            if attendance is not None and attendance.idle_since_ns is not None:
-                if attendance.idle_since_ns <= since_ns:
-                    call.close_abandoned()
+            idle_since_ns = None if call.attendance is None else call.attendance.idle_since_ns
+            if idle_since_ns is not None and idle_since_ns <= since_ns:
+                call.close_abandoned()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run clean-up in a task that this recorder owns until it is done."""

@@ -84,7 +84,6 @@ class RunSlots(SlotSheet):
                 self.states[slot] = _RECORDED
             elif metric is TOOL_CALL:
                 self.tool_calls += (cast("str", value),)
-            self._recorder.recorded += 1
         elif answer is False:
             self.advance(metric, Step.REFUSE)
         else:
@@ -143,7 +142,6 @@ class RunSlots(SlotSheet):
             self.advance(metric, Step.CONFIRM, value)
             if metric is TOOL_CALL:
                 self.tool_calls += (cast("str", value),)
-            self._recorder.recorded += 1
 
     def _is_in_flight_here(self, metric: Metric) -> bool:
         flight = self._flights.get(metric)

@@ -10,14 +10,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from ldtrack.core import events
-from ldtrack.core.events import Attribution, Event
+from ldtrack.core.events import Attribution
 from ldtrack.core.settlement import DurationBasis, Facts
 from ldtrack.core.slots import (
     DURATION,
     FEEDBACK,
     FIRST_TOKEN,
-    JUDGE_SCORE,
     OUTCOME,
     TOKENS,
     TOOL_CALL,
@@ -42,17 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["Tracker"]
 
 T = TypeVar("T")
-_EVENTS_OF: dict[Metric, Callable[[Any, Any], tuple[Event, ...]]] = {
-    DURATION: events.duration,
-    FIRST_TOKEN: events.first_token,
-    TOKENS: events.tokens,
-    OUTCOME: events.outcome,
-    FEEDBACK: events.feedback,
-    TOOL_CALL: events.tool_call,
-    JUDGE_SCORE: events.judge_score,
-}
-"""How each metric's value becomes events."""
-
 _new = tuple.__new__
 
 
@@ -198,11 +185,11 @@ class Tracker(TrackMethods):
         return run.alone(source, first_token=first_token, reader=reader)
 
     def _claim_of(self, metric: Metric, value: Any) -> Claim:
-        return Claim(self.run_id, metric, _EVENTS_OF[metric](self._data, value), self._context)
+        return Claim(self.run_id, metric, metric.events(self._data, value), self._context)
 
     def _record(self, metric: Metric, value: Any) -> Literal[True] | Awaitable[bool]:
         # tuple.__new__ is what Claim(...) calls, without the call in between.
-        claim = _new(Claim, (self.run_id, metric, _EVENTS_OF[metric](self._data, value), self._context))
+        claim = _new(Claim, (self.run_id, metric, metric.events(self._data, value), self._context))
         answer = self._slots.claim(claim, value)
         return True if answer is True else self._answer_to(claim, value, answer)
 
