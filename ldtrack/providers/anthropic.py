@@ -46,8 +46,9 @@ class AnthropicReader:
 
     def read(self, item: Any) -> Reading | None:
         """What an event or a whole message says."""
-        kind = item.get("type") if type(item) is dict else field(item, "type")
+        kind = field(item, "type")
         if kind == "content_block_delta":
+            # Nearly all events.
             delta = field(item, "delta")
             spoken = _SPOKEN.get(name(field(delta, "type")) or "")
             return CONTENT if spoken is not None and is_filled(field(delta, spoken)) else None

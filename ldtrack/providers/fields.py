@@ -7,22 +7,30 @@ Rule for this file: nothing here raises, whatever it is given. What is missing o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["comes_from", "count", "field", "is_filled", "items", "name"]
+
+
+_LISTS: Final = (list, tuple)
+_FILLABLE: Final = (str, bytes, list, tuple, dict)
+# Tuples, since `list | tuple` would be put together again at every call.
 
 
 def field(thing: object, key: str) -> Any:
     """The key of a mapping or the attribute of an object; ``None`` if there is none."""
     try:
-        return thing.get(key) if isinstance(thing, Mapping) else getattr(thing, key, None)
+        if isinstance(thing, dict):
+            return thing.get(key)
+        found = getattr(thing, key, None)
+        return thing.get(key) if found is None and isinstance(thing, Mapping) else found
     except Exception:  # noqa: BLE001 - a property of somebody else's object may raise anything
         return None
 
 
 def items(thing: object) -> Sequence[Any]:
     """What is in a list or tuple; nothing for anything else."""
-    return thing if isinstance(thing, list | tuple) else ()
+    return thing if isinstance(thing, _LISTS) else ()
 
 
 def name(thing: object) -> str | None:
@@ -37,7 +45,7 @@ def count(thing: object) -> int | None:
 
 def is_filled(thing: object) -> bool:
     """Whether this is text, bytes or a collection, and not empty."""
-    return isinstance(thing, str | bytes | list | tuple | dict) and len(thing) > 0
+    return isinstance(thing, _FILLABLE) and len(thing) > 0
 
 
 def comes_from(kind: type, modules: tuple[str, ...]) -> bool:

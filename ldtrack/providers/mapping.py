@@ -16,9 +16,11 @@ from ldtrack.providers.usage import usage_of
 
 __all__ = ["MappingReader"]
 
-_SPOKEN: Final = (
-    *("content", "text", "delta", "output_text", "response", "completion", "generated_text", "answer"),
-    *("token", "message", "refusal", "reasoning", "reasoning_content", "thinking", "tool_calls"),
+_SPOKEN: Final = frozenset(
+    {
+        *("content", "text", "delta", "output_text", "response", "completion", "generated_text", "answer"),
+        *("token", "message", "refusal", "reasoning", "reasoning_content", "thinking", "tool_calls"),
+    }
 )
 """Where a mapping says something: as text, as a list of parts, or as a mapping that says it."""
 
@@ -49,9 +51,11 @@ class MappingReader:
 
     def read(self, item: Any) -> Reading | None:
         """What a mapping says under the usual names."""
-        parts = _parts_of(item)
+        said = _said_in(item)
+        parts = [item, *(part for part in said if isinstance(part, Mapping))]
+        content = any(_is_text(one) for part in parts for one in _said_in(part))
         reading = Reading(
-            content=any(_says_something(part) for part in parts) or _is_unheard_of(item),
+            content=content or not (said or _is_envelope(item)),
             usage=usage_of(field(item, "usage")) or usage_of(field(item, "usage_metadata")),
             tool_calls=tuple(call for part in parts for call in calls_in(part, 0)),
             finished=any(_is_finished(part) for part in parts),
@@ -63,23 +67,22 @@ class MappingReader:
 _SILENCE: Final = Reading()
 
 
-def _parts_of(chunk: object) -> list[object]:
-    """The chunk itself, and the mappings in it that may hold the message."""
-    return [chunk, *(part for key in _SPOKEN if isinstance(part := field(chunk, key), Mapping))]
-
-
-def _says_something(part: object) -> bool:
-    said = [field(part, key) for key in _SPOKEN]
-    return any(is_filled(one) and not isinstance(one, Mapping) for one in said)
-
-
-def _is_unheard_of(chunk: object) -> bool:
-    known = _ENVELOPE.union(_SPOKEN)
+def _said_in(part: Any) -> list[Any]:
     try:
-        keys = set(chunk) if isinstance(chunk, Mapping) else set()
+        return [part[key] for key in part if key in _SPOKEN]
     except Exception:  # noqa: BLE001 - somebody else's mapping may do anything
-        return False
-    return len(keys) > 0 and keys.isdisjoint(_SPOKEN) and not keys <= known
+        return []
+
+
+def _is_text(said: object) -> bool:
+    return is_filled(said) and not isinstance(said, dict)
+
+
+def _is_envelope(chunk: Any) -> bool:
+    try:
+        return all(key in _ENVELOPE for key in chunk)
+    except Exception:  # noqa: BLE001 - as above
+        return True
 
 
 def _is_finished(part: object) -> bool:

@@ -17,7 +17,7 @@ __all__ = ["OpenAIChatReader", "calls_in"]
 
 _OBJECTS: Final = frozenset({"chat.completion.chunk", "chat.completion", "text_completion"})
 
-_SPOKEN: Final = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details", "tool_calls")
+_SPOKEN: Final = ("content", "tool_calls", "refusal", "reasoning_content", "reasoning", "reasoning_details")
 """Where a message says something: OpenAI's own names first, then those that others add for reasoning."""
 
 
@@ -46,27 +46,42 @@ class OpenAIChatReader:
         """What a chunk or a whole answer says."""
         try:
             # Nearly all chunks: one choice, some text, nothing else.
-            (choice,) = item.choices
-            delta = choice.delta
-            is_plain = not (not delta.content or delta.tool_calls or choice.finish_reason or item.usage)
-        except Exception:  # noqa: BLE001 - it has another shape, or is JSON
+            if type(item) is dict:
+                is_plain = _is_plain_json(item)
+            else:
+                (choice,) = item.choices
+                delta = choice.delta
+                beside_text = delta.tool_calls or delta.function_call or choice.finish_reason or item.usage
+                is_plain = type(delta.content) is str and delta.content != "" and not beside_text
+        except Exception:  # noqa: BLE001 - it has another shape
             is_plain = False
         return CONTENT if is_plain else _read_closely(item)
 
 
+def _is_plain_json(chunk: dict[str, Any]) -> bool:
+    (choice,) = chunk["choices"]
+    delta = choice["delta"]
+    calls = delta.get("tool_calls") or delta.get("function_call")
+    beside_text = calls or choice.get("finish_reason") or chunk.get("usage")
+    return type(delta["content"]) is str and delta["content"] != "" and not beside_text
+
+
 def _read_closely(item: Any) -> Reading | None:
-    if field(item, "type") == "chunk":
+    choices = items(field(item, "choices"))
+    if not choices and field(item, "type") == "chunk":
         # The stream helper wraps every chunk, and follows it up with events that only repeat parts of it.
         item = field(item, "chunk")
-    choices = items(field(item, "choices"))
+        choices = items(field(item, "choices"))
     reasons = [reason for choice in choices if (reason := name(field(choice, "finish_reason")))]
     reading = Reading(
         content=any(_says_something(choice) for choice in choices),
         usage=usage_of(field(item, "usage")),
         tool_calls=tuple(call for at, choice in enumerate(choices) for call in _tool_calls(choice, at)),
-        finished=bool(reasons),
-        failed="error" in reasons or is_filled(field(item, "error")),
+        finished=len(reasons) > 0,
+        failed="error" in reasons or (not choices and is_filled(field(item, "error"))),
     )
+    if reading == CONTENT:
+        return CONTENT
     return None if reading == _SILENCE else reading
 
 
@@ -83,14 +98,18 @@ def _says_something(choice: object) -> bool:
     if message is None:
         return is_filled(field(choice, "text"))
     return (
-        any(is_filled(field(message, key)) for key in _SPOKEN)
-        or _has_any(field(message, "function_call"), "name", "arguments")
-        or _has_any(field(message, "audio"), "data", "transcript")
+        _has_any(message, _SPOKEN)
+        or _has_any(field(message, "function_call"), ("name", "arguments"))
+        or _has_any(field(message, "audio"), ("data", "transcript"))
     )
 
 
-def _has_any(thing: object, *keys: str) -> bool:
-    return thing is not None and any(is_filled(field(thing, key)) for key in keys)
+def _has_any(thing: object, keys: tuple[str, ...]) -> bool:
+    if thing is not None:
+        for key in keys:
+            if is_filled(field(thing, key)):
+                return True
+    return False
 
 
 def _tool_calls(choice: object, at: int) -> Iterator[ToolCall]:
@@ -109,11 +128,10 @@ def calls_in(message: object, place: int) -> Iterator[ToolCall]:
     one; without an id by its index, and without either by its name.
     """
     for call in items(field(message, "tool_calls")):
-        called = (
-            name(field(field(call, "function"), "name"))
-            or name(field(field(call, "custom"), "name"))
-            or name(field(call, "name"))
-        )
+        tool = field(call, "function")
+        if tool is None:
+            tool = field(call, "custom")
+        called = name(field(call if tool is None else tool, "name"))
         if called is not None:
             index = count(field(call, "index"))
             yield ToolCall(name(field(call, "id")) or f"{place}.{called if index is None else index}", called)

@@ -40,10 +40,11 @@ class OpenAIResponsesReader:
 
     def read(self, item: Any) -> Reading | None:
         """What an event or a whole response says."""
-        kind = item.get("type") if type(item) is dict else field(item, "type")
+        kind = field(item, "type")
         if not isinstance(kind, str):
             return _read_response(item)
         if kind.endswith(".delta"):
+            # Nearly all events.
             return CONTENT if is_filled(field(item, "delta")) else None
         if kind in _ITEMS:
             call = _tool_call(field(item, "item"), count(field(item, "output_index")))

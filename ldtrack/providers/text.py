@@ -5,11 +5,14 @@ Rule for this file: text says that it came, and nothing else.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ldtrack.core.reading import CONTENT, Reading, Wants
 
 __all__ = ["TextReader"]
+
+
+_TEXT: Final = (str, bytes, bytearray, memoryview)
 
 
 class TextReader:
@@ -25,7 +28,7 @@ class TextReader:
 
     def recognises(self, item: object) -> bool:
         """Whether this is text or bytes."""
-        return isinstance(item, str | bytes | bytearray | memoryview)
+        return isinstance(item, _TEXT)
 
     def read(self, item: Any) -> Reading | None:
         """Content, unless it is empty."""
