@@ -19,7 +19,6 @@ from ldtrack.core import events
 from ldtrack.core.events import Attribution, Event
 from ldtrack.core.token import TokenClaims, decode_token, encode_token
 from ldtrack.delivery import LDClientDestination
-from ldtrack.exceptions import InvalidTokenError
 from ldtrack.ids import SDK_NAME, VERSION, SystemClock, new_run_id
 from ldtrack.ledgers import MemoryLedger
 from ldtrack.providers import ReaderRegistry
@@ -158,6 +157,8 @@ class AIClient(ConfigMethods):
         """
         if not isinstance(context, Context):
             raise TypeError(f"context must be an ldclient.Context, not {context!r}")
+        if not context.valid:
+            raise ValueError(f"context is invalid ({context.error}): nothing can be recorded for it")
         if self._signer is None:
             claims = decode_token(token)
         else:
@@ -173,7 +174,7 @@ class AIClient(ConfigMethods):
         """``resume`` in the form of LaunchDarkly's SDK: a ``Result`` that holds the tracker or the error."""
         try:
             return Result.success(self.resume(token, context))
-        except InvalidTokenError as error:
+        except ValueError as error:  # InvalidTokenError is one
             return Result.fail(str(error), error)
 
     def _token_of(self, run_id: str, attribution: Attribution, context: Context) -> str:

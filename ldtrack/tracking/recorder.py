@@ -83,7 +83,7 @@ class Recorder:
         with self._runs_lock:
             slots = self._runs.get(run_id)
             if slots is None:
-                slots = self._runs[run_id] = RunSlots(self)
+                slots = self._runs[run_id] = RunSlots(self.ledger)
             return slots
 
     def share(self, run_id: str, slots: RunSlots) -> None:

@@ -6,6 +6,7 @@ Rule for this file: a run opens once, collects its calls, and settles once, on w
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -170,6 +171,11 @@ class Run(TrackMethods):
         passes unchanged.
         """
         self._require_open("run.call(...)")
+        if not inspect.isawaitable(awaitable):
+            raise TypeError(
+                f"run.call(...) needs something to await, not {awaitable!r:.80} ({type(awaitable).__name__}): "
+                "for an answer that is there already, use run.observe(answer)"
+            )
         call = Call(self, self._recorder)
         self._calls.append(call)
         now = self._recorder.clock.monotonic_ns
@@ -192,6 +198,12 @@ class Run(TrackMethods):
         self._take(call, response, extractor)
 
     def _take(self, call: Call, answer: Any, extractor: Callable[[Any], LDAIMetrics | None] | None) -> None:
+        if extractor is None and hasattr(type(answer), "__aiter__"):
+            self._recorder.hint(
+                "stream in call",
+                f"run.call(...) was given a stream ({type(answer).__name__}), which is not over when its "
+                "call returns: use run.stream(...) to measure it",
+            )
         call.take_answer(answer, extractor)
         call.end(Ending.FAILED if call.meter.failed else Ending.COMPLETED)
 

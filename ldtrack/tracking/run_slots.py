@@ -17,14 +17,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from ldtrack.core.slots import OUTCOME, TOOL_CALL, Claim, Metric, SlotSheet, SlotState, Step
 from ldtrack.core.values import Ending, Outcome
 from ldtrack.exceptions import LedgerError
-
-if TYPE_CHECKING:
-    from ldtrack.tracking.recorder import Recorder
+from ldtrack.typing import Ledger
 
 __all__ = ["Flight", "RunSlots", "landed"]
 
@@ -52,9 +50,9 @@ class RunSlots(SlotSheet):
     _flights: Mapping[Metric, Flight] = MappingProxyType({})
     _locks: Mapping[tuple[Metric, asyncio.AbstractEventLoop], asyncio.Lock] = MappingProxyType({})
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         super().__init__()
-        self._recorder = recorder
+        self._ledger = ledger
 
     def outcome(self) -> Outcome | None:
         """The run's outcome: what was recorded, or that it was cancelled."""
@@ -77,7 +75,7 @@ class RunSlots(SlotSheet):
                 return False
             if self._is_in_flight_here(metric):
                 return None
-        answer = self._recorder.ledger.submit(claim)
+        answer = self._ledger.submit(claim)
         if answer is True:
             if slot is not None:
                 self.values[slot] = value

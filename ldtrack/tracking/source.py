@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 __all__ = ["Source", "StreamSource"]
 
@@ -30,7 +30,16 @@ class Source(Generic[T]):
     Iterating over it opens it and yields the first chunk; from then on ``iterator`` is the real thing.
     """
 
-    __slots__ = ("_given", "_is_opening", "_manager", "is_closed", "iterator", "on_open", "opened")
+    __slots__ = (
+        "_given",
+        "_is_opening",
+        "_manager",
+        "_own_iterator",
+        "is_closed",
+        "iterator",
+        "on_open",
+        "opened",
+    )
 
     def __init__(self, given: StreamSource[T]) -> None:
         if not _is_iterable(given) and not _is_manager(given) and not inspect.isawaitable(given):
@@ -44,6 +53,8 @@ class Source(Generic[T]):
         self.opened: Any = given if _is_iterable(given) else None
         """The provider's own stream object, once there is one."""
         self.iterator: AsyncIterator[T] | None = None
+        """What to iterate over once it is open; may be asked for its iterator again and again."""
+        self._own_iterator: Any = None
 
     @property
     def is_request_issued(self) -> bool:
@@ -53,7 +64,7 @@ class Source(Generic[T]):
     @property
     def is_being_read(self) -> bool:
         """Whether a task is waiting for it to open, or for its generator to yield."""
-        return self._is_opening or bool(getattr(self.iterator, "ag_running", False))
+        return self._is_opening or bool(getattr(self._own_iterator, "ag_running", False))
 
     @property
     def is_spent(self) -> bool:
@@ -86,7 +97,9 @@ class Source(Generic[T]):
                     self.opened = await self._open_given()
                 finally:
                     self._is_opening = False
-            self.iterator = aiter(self.opened)
+            self._own_iterator = aiter(self.opened)
+            is_steady = inspect.isasyncgen(self._own_iterator)
+            self.iterator = self._own_iterator if is_steady else _Steady(self._own_iterator)
         return self.iterator
 
     async def _open_given(self) -> Any:
@@ -112,9 +125,9 @@ class Source(Generic[T]):
         """
         if self.is_closed:
             return
-        if self.iterator is not None and self.iterator is not self.opened:
+        if self._own_iterator is not None and self._own_iterator is not self.opened:
             # An iterator that the stream made for us. Raises if it is running: then nothing is closed yet.
-            await _closed(self.iterator)
+            await _closed(self._own_iterator)
         if self._manager is not None:
             self.is_closed = True
             await type(self._manager).__aexit__(self._manager, None, None, None)
@@ -129,6 +142,25 @@ class Source(Generic[T]):
         self.is_closed = True
         if self.opened is None and inspect.iscoroutine(self._given):
             self._given.close()
+
+
+class _Steady:
+    """An iterator that is its own iterator without further ado.
+
+    The stream asks for one at every chunk, because that is the cheapest way to await one item; somebody
+    else's ``__aiter__`` may start over, or be missing.
+    """
+
+    __slots__ = ("_next",)
+
+    def __init__(self, iterator: Any) -> None:
+        self._next = iterator.__anext__
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Awaitable[Any]:
+        return self._next()  # type: ignore[no-any-return]  # whatever awaitable the iterator makes
 
 
 async def _closed(stream: Any) -> None:

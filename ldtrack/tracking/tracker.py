@@ -24,6 +24,7 @@ from ldtrack.core.slots import (
 )
 from ldtrack.core.values import Ending, LDAIMetrics, MetricSummary, Outcome
 from ldtrack.exceptions import MisuseError
+from ldtrack.ledgers.refusing import RefusingLedger
 from ldtrack.tracking.operation import require_operation, result_of
 from ldtrack.tracking.run import Run, RunOptions
 from ldtrack.tracking.run_slots import Flight, RunSlots, landed
@@ -40,6 +41,12 @@ if TYPE_CHECKING:
 __all__ = ["Tracker"]
 
 T = TypeVar("T")
+
+
+def _refusal_of(context: Context) -> RefusingLedger:
+    return RefusingLedger(f"its context is invalid ({context.error}), and LaunchDarkly would drop its events")
+
+
 _new = tuple.__new__
 
 
@@ -62,7 +69,7 @@ class Tracker(TrackMethods):
     ) -> None:
         if run_id is None:
             self.run_id = recorder.new_run_id()
-            self._slots = RunSlots(recorder)
+            self._slots = RunSlots(recorder.ledger if context.valid else _refusal_of(context))
         else:
             self.run_id = run_id
             self._slots = recorder.slots_of(run_id)
