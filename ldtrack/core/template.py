@@ -22,7 +22,7 @@ from itertools import groupby
 from typing import Final
 
 from ldtrack.core.template_lexer import Tag, TemplateSyntaxError, Token, read_tokens
-from ldtrack.core.template_values import MISSING, elements, is_list, is_truthy, member, plain, to_text
+from ldtrack.core.template_values import MISSING, elements, is_list, is_truthy, member, to_text
 
 __all__ = ["Template", "TemplateSyntaxError", "compile_template"]
 
@@ -103,7 +103,7 @@ class Template:
         if not issubclass(type(variables), Mapping):
             raise TypeError(f"A template's variables are a mapping of names, not {type(variables).__name__}.")
         written: list[str] = []
-        _write(self._nodes, (plain(variables),), written, escape_html=escape_html)
+        _write(self._nodes, (variables,), written, escape_html=escape_html)
         return "".join(written)
 
 

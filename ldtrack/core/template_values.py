@@ -91,16 +91,19 @@ def is_truthy(value: object) -> bool:
     return kind not in _EXACT or kind is dict or bool(value)
 
 
-def member(value: object, name: str, *, of_text: bool) -> object:
+def member(value: Any, name: str, *, of_text: bool) -> object:
     """What a plain value has under a name: a key, an index, or its `length`; `MISSING` if it has none.
 
     Text has an index and a length only where the caller says so.
     """
-    if type(value) is str:
+    kind = type(value)
+    if kind is dict:
+        return _mapping_member(value, name)
+    if kind is str:
         return _text_member(value, name) if of_text else MISSING
     if is_list(value):
         return _list_member(value, name)
-    return _mapping_member(value, name) if issubclass(type(value), Mapping) else MISSING
+    return _mapping_member(value, name) if issubclass(kind, Mapping) else MISSING
 
 
 def _mapping_member(value: Any, name: str) -> object:
@@ -196,17 +199,20 @@ def _joined(value: list[object] | tuple[object, ...]) -> str:
     A loop, not a recursion: data from outside may be nested deeper than the stack is.
     """
     leaves: list[str] = []
-    open_lists = {id(value): elements(value)}
-    while open_lists:
-        identity, rest = next(reversed(open_lists.items()))
+    unfinished = [(id(value), elements(value))]
+    open_lists = {id(value)}
+    while unfinished:
+        identity, rest = unfinished[-1]
         for item in rest:
             if not is_list(item):
                 leaves.append(to_text(item))
             elif _length(item) == 0 or id(item) in open_lists:
                 leaves.append("")
             else:
-                open_lists[id(item)] = elements(item)
+                unfinished.append((id(item), elements(item)))
+                open_lists.add(id(item))
                 break
         else:
-            del open_lists[identity]
+            unfinished.pop()
+            open_lists.discard(identity)
     return ",".join(leaves)
