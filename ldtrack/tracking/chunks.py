@@ -1,0 +1,119 @@
+"""The way of a chunk, from the provider's stream to the consumer's loop.
+
+Rule for this file: the hottest path there is. Whatever can be done once, before or after, is done elsewhere;
+and the class stays free of ``__getattr__``, which would make every attribute of it slower to read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
+
+from ldtrack.tracking.call import ending_of
+
+if TYPE_CHECKING:
+    from ldtrack.tracking.call import Call, Look
+
+__all__ = ["Chunks"]
+
+T = TypeVar("T")
+
+
+class _ClosedMeanwhileError(Exception):
+    """The stream was closed by another task while this one waited for a chunk."""
+
+
+class _Nothing:
+    """What a stream that is over iterates over."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> NoReturn:
+        raise StopAsyncIteration
+
+
+_NOTHING: Any = _Nothing()
+
+
+def _refuse(_chunk: object) -> NoReturn:
+    raise _ClosedMeanwhileError
+
+
+class Chunks(Generic[T]):
+    """The chunks of one call. What ``async for`` iterates over; when it is dropped, the call ends."""
+
+    __slots__ = ("_iterator", "_look", "call", "source")
+
+    def __init__(self, call: Call) -> None:
+        assert call.source is not None, "chunks are those of a call that has a source"
+        self.call = call
+        self.source = call.source
+        self._iterator: Any = call.attendance or call.source
+        self._look: Look | None = call.look_first
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        """The next chunk; a cancelled wait ends the stream as cancelled and closes it."""
+        try:
+            # Not a loop: the cheapest way in Python to await one item, without a method look-up and a
+            # call. benchmarks/per_chunk.py compares it with the others.
+            async for chunk in self._iterator:
+                if self._look is not None:
+                    self.show(chunk)
+                return chunk  # type: ignore[no-any-return]  # _iterator is Any: its type changes as it opens
+        except BaseException as error:
+            await self.broken_by(error)
+            raise
+        await self.run_out()
+        raise StopAsyncIteration
+
+    def show(self, chunk: T) -> None:
+        """Show a chunk to whoever still looks."""
+        if self._iterator is self.source:
+            # The source has opened itself: from here on, straight to the provider's own iterator.
+            self._iterator = self.source.iterator
+        if self._look is not None:
+            self._look = self._look(chunk)
+
+    async def run_out(self) -> None:
+        """End the call of a stream that is exhausted; shielded, bounded, never raises."""
+        self._iterator = _NOTHING
+        self._look = None
+        self.call.end_exhausted()
+        await self.call.close_source_quietly()
+
+    async def broken_by(self, error: BaseException) -> None:
+        """End the call as the error says, then close the source; shielded, bounded, raises nothing new."""
+        self._iterator = _NOTHING
+        self._look = None
+        if isinstance(error, _ClosedMeanwhileError):
+            await self.call.close_source_quietly()
+            raise StopAsyncIteration from None
+        self.call.end(ending_of(error))
+        await self.call.close_source_quietly()
+
+    def stop(self) -> None:
+        """Yield nothing more, and end the call."""
+        self._iterator = _NOTHING
+        self._look = None
+        self.call.end_closed()
+
+    async def aclose(self) -> None:
+        """Stop reading and close the provider's stream; idempotent.
+
+        The call is settled before the first wait; a cancelled close is the provider's to survive.
+        """
+        if self._look is _refuse:
+            return
+        self.stop()
+        if self.source.is_being_read:
+            # Another task waits for a chunk of it: that task will close it, as soon as it has the chunk.
+            self._look = _refuse
+            return
+        await self.source.aclose()
+
+    def __del__(self) -> None:
+        if self.call.ending is None:
+            self.call.end_abandoned()
