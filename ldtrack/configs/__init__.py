@@ -1,0 +1,1 @@
+"""AI Configs: what users pass as defaults, and what they get back."""
