@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from ldclient import Context, Result
 
 from ldtrack.configs.methods import ConfigMethods
 from ldtrack.core import events
 from ldtrack.core.events import Attribution, Event
+from ldtrack.core.privacy import Privacy
 from ldtrack.core.token import TokenClaims, decode_token, encode_token
 from ldtrack.delivery import LDClientDestination
 from ldtrack.ids import SDK_NAME, VERSION, SystemClock, new_run_id
@@ -44,8 +45,9 @@ class AIClient(ConfigMethods):
 
     ``signer`` signs resumption tokens, and refuses unsigned ones. ``usage_events=False`` silences the
     events about this library itself. ``readers`` are asked before the built-in ones. ``escape_html``
-    renders templates as LaunchDarkly's Python package does. ``private_in_templates`` lets templates read
-    private attributes of the context. ``blocking_store`` says whether flags are to be evaluated in a
+    renders templates as LaunchDarkly's Python package does. ``privacy`` says which attributes of the
+    context templates cannot read: by default those that the context marks as private; name those that
+    your ``Config`` marks, or include them all, with ``Privacy(...)``. ``blocking_store`` says whether flags are to be evaluated in a
     worker thread (found out by itself otherwise). ``model_time`` measures the time spent waiting for the
     provider in streams too. ``idle_limit`` ends a stream that nobody has asked for a chunk for so many
     seconds. ``estimator`` guesses the usage of a stream whose provider reported none.
@@ -62,7 +64,7 @@ class AIClient(ConfigMethods):
         readers: Iterable[Reader] = (),
         usage_events: bool = True,
         escape_html: bool = False,
-        private_in_templates: bool = False,
+        privacy: Privacy | None = None,
         blocking_store: bool | None = None,
         model_time: bool = False,
         idle_limit: float | None = None,
@@ -95,7 +97,7 @@ class AIClient(ConfigMethods):
             ld_client,
             self._recorder,
             escape_html=escape_html,
-            private_in_templates=private_in_templates,
+            privacy=privacy or Privacy(),
             blocking_store=blocking_store,
         )
         if not self._pass_through.is_async:
@@ -120,7 +122,7 @@ class AIClient(ConfigMethods):
         """Close the client; cancelling it skips what is left of the flush."""
         await self.aclose()
 
-    async def aclose(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - bounds the flush, not the call
+    async def aclose(self, timeout: float = 5.0) -> None:
         """End open streams, flush, and stop what runs in the background; idempotent.
 
         Everything is settled before the first wait; cancelling it skips what is left of the flush.
@@ -137,7 +139,7 @@ class AIClient(ConfigMethods):
         await self.flush(timeout)
         await self._recorder.ledger.aclose()
 
-    async def flush(self, timeout: float = 5.0) -> FlushResult:  # noqa: ASYNC109 - the ledger's own bound
+    async def flush(self, timeout: float = 5.0) -> FlushResult:
         """Push what was recorded on its way, for at most ``timeout`` seconds; cancelling loses nothing.
 
         The result is truthy only if everything recorded before is known to be delivered. An ``LDClient``
@@ -187,9 +189,7 @@ class AIClient(ConfigMethods):
         )
         if self._signer is None:
             return encode_token(claims)
-        return self._signer.sign(
-            claims, now_s=self._clock.time(), context_key=context.fully_qualified_key
-        )
+        return self._signer.sign(claims, now_s=self._clock.time(), context_key=context.fully_qualified_key)
 
     def _introduce(self) -> None:
         """Say once which library is at work; an asynchronous client listens only once it is started."""

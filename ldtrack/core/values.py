@@ -87,8 +87,8 @@ _FEEDBACK_TEXTS: Final = {member.value: member for member in Feedback}
 
 def count_of(value: object, what: str) -> int:
     """Check that a value counts something: a whole number that is not negative, and not a bool."""
-    if value.__class__ is int and value >= 0:  # type: ignore[operator]  # an int, by its class
-        return value  # type: ignore[return-value]  # as above
+    if value.__class__ is int and value >= 0:
+        return value
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{what} must be a whole number, not {value!r} ({type(value).__name__})")
     if value < 0:
@@ -98,11 +98,11 @@ def count_of(value: object, what: str) -> int:
 
 def whole_ms(value: object, what: str) -> int:
     """Turn a length of time in milliseconds into a whole number of them, rounding down."""
-    if value.__class__ is int and value >= 0:  # type: ignore[operator]  # an int, by its class
-        return value  # type: ignore[return-value]  # as above
+    if value.__class__ is int and value >= 0:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{what} must be a number of milliseconds, not {value!r} ({type(value).__name__})")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{what} must be a finite number of milliseconds, got {value!r}")
     if value < 0:
         raise ValueError(f"{what} must not be negative, got {value!r} ms: were start and end swapped?")
@@ -180,19 +180,24 @@ def _checked_score(_instance: object, _attribute: attrs.Attribute[float | None],
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"JudgeResult.score must be a number, not {value!r} ({type(value).__name__})")
-    if not math.isfinite(value) or not 0 <= value <= 1:
+    if not 0 <= value <= 1:  # which is not so of NaN either
         raise ValueError(f"JudgeResult.score must lie between 0 and 1, got {value!r}")
+
+
+def _checked_key(_instance: object, attribute: attrs.Attribute[str | None], value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"JudgeResult.{attribute.name} must be a str, not {value!r} ({type(value).__name__})")
 
 
 @attrs.frozen(kw_only=True)
 class JudgeResult:
     """What one judge said of one answer."""
 
-    judge_config_key: str | None = None
+    judge_config_key: str | None = attrs.field(default=None, validator=_checked_key)
     success: bool = False
     error_message: str | None = None
     sampled: bool = False
-    metric_key: str | None = None
+    metric_key: str | None = attrs.field(default=None, validator=_checked_key)
     score: float | None = attrs.field(default=None, validator=_checked_score)
     reasoning: str | None = None
 
@@ -203,7 +208,20 @@ class JudgeResult:
 
 
 def _names(names: Iterable[str] | None) -> tuple[str, ...]:
-    return tuple(names or ())
+    if isinstance(names, str | bytes):
+        raise TypeError(f"LDAIMetrics.tool_calls must be several names, not the text {names!r}")
+    return tuple([key_of(name, "each of LDAIMetrics.tool_calls") for name in names or ()])
+
+
+def _ms_or_none(value: float | None) -> int | None:
+    return None if value is None else whole_ms(value, "LDAIMetrics.duration_ms")
+
+
+def _checked_tokens(_instance: object, _attribute: attrs.Attribute[TokenUsage | None], value: object) -> None:
+    if value is not None and not isinstance(value, TokenUsage):
+        raise TypeError(
+            f"LDAIMetrics.tokens must be an ldtrack.TokenUsage, not {value!r} ({type(value).__name__})"
+        )
 
 
 @attrs.frozen
@@ -211,9 +229,9 @@ class LDAIMetrics:
     """What an extractor reads from a provider's answer."""
 
     success: bool = True
-    tokens: TokenUsage | None = None
+    tokens: TokenUsage | None = attrs.field(default=None, validator=_checked_tokens)
     tool_calls: tuple[str, ...] = attrs.field(default=(), converter=_names)
-    duration_ms: int | None = None
+    duration_ms: int | None = attrs.field(default=None, converter=_ms_or_none)
 
 
 @attrs.frozen(kw_only=True)

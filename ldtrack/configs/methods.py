@@ -1,0 +1,207 @@
+"""The methods that evaluate AI Configs, which ``AIClient`` takes over.
+
+Rule for this file: report the use, evaluate the flag, hand the value to ``evaluate``, log what is wrong with
+it. Only the method a user calls reports its use; what it evaluates besides stays silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from ldclient import Context
+
+from ldtrack.configs.evaluate import NewTracker, evaluate_agent, evaluate_completion, evaluate_judge
+from ldtrack.configs.flags import Flags
+from ldtrack.configs.types import (
+    AIAgentConfig,
+    AIAgentConfigDefault,
+    AIAgentConfigRequest,
+    AICompletionConfig,
+    AICompletionConfigDefault,
+    AIJudgeConfig,
+    AIJudgeConfigDefault,
+)
+from ldtrack.core import events
+from ldtrack.core.privacy import Privacy
+from ldtrack.core.rendering import Interpolation
+from ldtrack.core.values import key_of
+from ldtrack.tracking.recorder import Recorder
+from ldtrack.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from ldtrack.core.events import Attribution, Event
+    from ldtrack.typing import LaunchDarklyClient
+
+__all__ = ["ConfigMethods"]
+
+DefaultT = TypeVar("DefaultT", AICompletionConfigDefault, AIAgentConfigDefault, AIJudgeConfigDefault)
+ConfigT = TypeVar("ConfigT", AICompletionConfig, AIAgentConfig, AIJudgeConfig)
+Evaluate = Callable[[str, object, DefaultT, Interpolation | None, NewTracker], ConfigT]
+
+_NO_COMPLETION: Final = AICompletionConfigDefault.disabled()
+_NO_AGENT: Final = AIAgentConfigDefault.disabled()
+_NO_JUDGE: Final = AIJudgeConfigDefault.disabled()
+
+
+class ConfigMethods:
+    """Evaluates AI Configs."""
+
+    def __init__(
+        self,
+        ld_client: LaunchDarklyClient,
+        recorder: Recorder,
+        *,
+        escape_html: bool,
+        privacy: Privacy,
+        blocking_store: bool | None,
+    ) -> None:
+        self._recorder = recorder
+        self._escape_html = escape_html
+        self._privacy = privacy
+        self._flags = Flags(
+            ld_client,
+            blocking_store=blocking_store,
+            monotonic_ns=recorder.clock.monotonic_ns,
+            noticed=recorder.hint,
+        )
+
+    def _note_usage(self, event: Event, context: Context) -> None:
+        raise NotImplementedError  # pragma: no cover - the client says how
+
+    async def completion_config(
+        self,
+        key: str,
+        context: Context,
+        default: AICompletionConfigDefault | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> AICompletionConfig:
+        """Evaluate a completion config and render its messages.
+
+        A malformed flag gives the default, and says so in ``problems``. Cancelling the wait leaves
+        nothing behind but a usage event.
+        """
+        self._report("completion-config", key, context)
+        filling = self._filling(context, variables)
+        return await self._config(key, context, default or _NO_COMPLETION, evaluate_completion, filling)
+
+    async def completion_config_template(
+        self, key: str, context: Context, default: AICompletionConfigDefault | None = None
+    ) -> AICompletionConfig:
+        """Evaluate a completion config and leave its messages as templates.
+
+        Cancelling the wait leaves nothing behind but a usage event.
+        """
+        self._report("completion-config-template", key, context)
+        return await self._config(key, context, default or _NO_COMPLETION, evaluate_completion, None)
+
+    async def agent_config(
+        self,
+        key: str,
+        context: Context,
+        default: AIAgentConfigDefault | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> AIAgentConfig:
+        """Evaluate an agent config and render its instructions.
+
+        A malformed flag gives the default, and says so in ``problems``. Cancelling the wait leaves
+        nothing behind but a usage event.
+        """
+        self._report("agent-config", key, context)
+        filling = self._filling(context, variables)
+        return await self._config(key, context, default or _NO_AGENT, evaluate_agent, filling)
+
+    async def agent_config_template(
+        self, key: str, context: Context, default: AIAgentConfigDefault | None = None
+    ) -> AIAgentConfig:
+        """Evaluate an agent config and leave its instructions as a template.
+
+        Cancelling the wait leaves nothing behind but a usage event.
+        """
+        self._report("agent-config-template", key, context)
+        return await self._config(key, context, default or _NO_AGENT, evaluate_agent, None)
+
+    async def agent_configs(
+        self, requests: Iterable[AIAgentConfigRequest], context: Context
+    ) -> dict[str, AIAgentConfig]:
+        """Evaluate several agent configs, by key; of two requests for one key the later one counts.
+
+        Cancelling the wait leaves nothing behind but a usage event.
+        """
+        wanted = {request.key: request for request in requests}
+        self._require_context(context)
+        self._note_usage(events.usage_of_agents(len(wanted)), context)
+        return {
+            request.key: await self._config(
+                request.key,
+                context,
+                request.default or _NO_AGENT,
+                evaluate_agent,
+                self._filling(context, request.variables),
+            )
+            for request in wanted.values()
+        }
+
+    async def judge_config(
+        self,
+        key: str,
+        context: Context,
+        default: AIJudgeConfigDefault | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> AIJudgeConfig:
+        """Evaluate a judge config and render its messages.
+
+        A malformed flag gives the default, and says so in ``problems``. Cancelling the wait leaves
+        nothing behind but a usage event.
+        """
+        self._report("judge-config", key, context)
+        filling = self._filling(context, variables)
+        return await self._config(key, context, default or _NO_JUDGE, evaluate_judge, filling)
+
+    async def judge_config_template(
+        self, key: str, context: Context, default: AIJudgeConfigDefault | None = None
+    ) -> AIJudgeConfig:
+        """Evaluate a judge config and leave its messages as templates.
+
+        Cancelling the wait leaves nothing behind but a usage event.
+        """
+        self._report("judge-config-template", key, context)
+        return await self._config(key, context, default or _NO_JUDGE, evaluate_judge, None)
+
+    def _report(self, method: str, key: str, context: Context) -> None:
+        key_of(key, "the key of an AI Config")
+        self._require_context(context)
+        self._note_usage(events.usage_of_method(method, key), context)
+
+    def _require_context(self, context: Context) -> None:
+        if not isinstance(context, Context):
+            raise TypeError(
+                f"context must be an ldclient.Context, not {context!r} ({type(context).__name__})"
+            )
+
+    def _filling(self, context: Context, variables: Mapping[str, Any] | None) -> Interpolation:
+        return Interpolation(
+            variables=variables,
+            context=context.to_dict if context.valid else dict,
+            privacy=self._privacy,
+            escape_html=self._escape_html,
+        )
+
+    async def _config(
+        self,
+        key: str,
+        context: Context,
+        default: DefaultT,
+        evaluate: Evaluate[DefaultT, ConfigT],
+        filling: Interpolation | None,
+    ) -> ConfigT:
+        served = await self._flags.value(key, context, default.to_dict())
+
+        def new_tracker(attribution: Attribution) -> Tracker:
+            return Tracker(self._recorder, attribution, context)
+
+        config = evaluate(key, served, default, filling, new_tracker)
+        if config.problems:
+            said = " ".join(config.problems)
+            self._recorder.hint(f"flag {key}: {said}", f"AI Config {key!r} has problems: {said}")
+        return config
