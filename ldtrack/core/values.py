@@ -87,7 +87,7 @@ _FEEDBACK_TEXTS: Final = {member.value: member for member in Feedback}
 
 def count_of(value: object, what: str) -> int:
     """Check that a value counts something: a whole number that is not negative, and not a bool."""
-    if value.__class__ is int and value >= 0:
+    if type(value) is int and value >= 0:
         return value
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{what} must be a whole number, not {value!r} ({type(value).__name__})")
@@ -98,7 +98,7 @@ def count_of(value: object, what: str) -> int:
 
 def whole_ms(value: object, what: str) -> int:
     """Turn a length of time in milliseconds into a whole number of them, rounding down."""
-    if value.__class__ is int and value >= 0:
+    if type(value) is int and value >= 0:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{what} must be a number of milliseconds, not {value!r} ({type(value).__name__})")

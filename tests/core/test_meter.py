@@ -1,0 +1,158 @@
+"""The meter and what it folds: readings of one call, and the calls of one run."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ldtrack.core.meter import Meter, Totals
+from ldtrack.core.reading import CONTENT, Reading, ToolCall, UsageReport
+from ldtrack.core.values import Ending, TokenUsage
+
+MAYBE_COUNT = st.none() | st.integers(0, 1000)
+REPORTS = st.builds(UsageReport, *[MAYBE_COUNT] * len(UsageReport._fields))
+
+
+def metered(*readings: Reading) -> Meter:
+    """A meter that was shown these readings."""
+    meter = Meter()
+    for reading in readings:
+        meter.note(reading)
+    return meter
+
+
+# One chunk
+
+
+def test_the_commonest_reading_says_content_only() -> None:
+    """It is content, and nothing else."""
+    assert Reading(content=True) == CONTENT
+    assert metered(CONTENT, Reading()).token_usage() is None
+    assert metered(CONTENT).ending_when_exhausted(marks_end=False) is Ending.COMPLETED
+
+
+@given(REPORTS, REPORTS)
+def test_a_later_report_replaces_what_it_knows(earlier: UsageReport, later: UsageReport) -> None:
+    """Providers report running totals: the last figure of each kind counts, zero included."""
+    merged = earlier.updated_by(later)
+    for field in UsageReport._fields:
+        new = getattr(later, field)
+        assert getattr(merged, field) == (getattr(earlier, field) if new is None else new)
+
+
+def test_a_report_becomes_usage() -> None:
+    """What was not reported counts as none; a total that was not reported is the sum."""
+    assert UsageReport(input=3, output=4).usage() == TokenUsage(7, 3, 4)
+    assert UsageReport(total=9, output=4).usage() == TokenUsage(9, 0, 4)
+    assert UsageReport(input=3, cached_input=2, reasoning=0).usage() == TokenUsage(
+        3, 3, 0, cached_input=2, reasoning=0
+    )
+    assert UsageReport().usage().is_empty
+
+
+# One call
+
+
+def test_usage_is_folded() -> None:
+    """Input comes with the first chunk of some providers, output with the last."""
+    meter = metered(
+        Reading(usage=UsageReport(input=10, output=1)),
+        CONTENT,
+        Reading(usage=UsageReport(output=20)),
+    )
+    assert meter.token_usage() == TokenUsage(30, 10, 20)
+
+
+def test_stated_usage_wins() -> None:
+    """What an extractor or an estimator hands over whole is not mixed with what chunks reported."""
+    meter = metered(Reading(usage=UsageReport(input=10)))
+    meter.stated = TokenUsage(1, 1)
+    assert meter.token_usage() == TokenUsage(1, 1)
+
+
+def test_a_tool_call_is_listed_once_however_many_deltas_name_it() -> None:
+    """Calls are told apart by id: two calls of one tool are two, a repeated name is one."""
+    meter = metered(
+        Reading(tool_calls=(ToolCall("1", "search"), ToolCall("2", "fetch"))),
+        Reading(tool_calls=(ToolCall("1", "renamed"), ToolCall("3", "search"))),
+    )
+    assert meter.tool_calls == {"1": "search", "2": "fetch", "3": "search"}
+
+
+@pytest.mark.parametrize("marks_end", [True, False])
+@pytest.mark.parametrize(
+    ("readings", "with_marks", "without"),
+    [
+        ((CONTENT,), Ending.TRUNCATED, Ending.COMPLETED),
+        ((), Ending.TRUNCATED, Ending.COMPLETED),
+        ((CONTENT, Reading(finished=True)), Ending.COMPLETED, Ending.COMPLETED),
+        ((Reading(finished=True), CONTENT), Ending.COMPLETED, Ending.COMPLETED),
+        ((Reading(failed=True), Reading(finished=True)), Ending.FAILED, Ending.FAILED),
+        ((Reading(failed=True), CONTENT), Ending.FAILED, Ending.FAILED),
+    ],
+)
+def test_how_an_exhausted_stream_ended(
+    readings: tuple[Reading, ...], with_marks: Ending, without: Ending, marks_end: bool
+) -> None:
+    """Without the finish mark of a provider that always sends one, the stream broke off."""
+    expected = with_marks if marks_end else without
+    assert metered(*readings).ending_when_exhausted(marks_end) is expected
+
+
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        ((CONTENT,), Ending.CLOSED_EARLY),
+        ((CONTENT, Reading(finished=True)), Ending.COMPLETED),
+        ((Reading(failed=True),), Ending.FAILED),
+        ((Reading(failed=True, finished=True),), Ending.FAILED),
+    ],
+)
+def test_how_a_closed_stream_ended(readings: tuple[Reading, ...], expected: Ending) -> None:
+    """Closing after the finish mark missed nothing; a failure stays one."""
+    assert metered(*readings).ending_when_closed() is expected
+
+
+# One run
+
+
+def test_a_run_without_calls_amounts_to_nothing() -> None:
+    """No calls, no totals."""
+    assert Totals.of([]) == Totals()
+    assert Totals.of([Meter(), Meter()]) == Totals()
+
+
+def test_calls_are_added_up() -> None:
+    """Usage and waiting are summed, tool calls listed in order, the first token is the earliest."""
+    one = metered(Reading(usage=UsageReport(input=1, output=2), tool_calls=(ToolCall("a", "search"),)))
+    one.first_token_ns, one.model_ns = 70, 5
+    two = metered(Reading(tool_calls=(ToolCall("a", "fetch"), ToolCall("b", "search"))))
+    two.first_token_ns = 50
+    three = metered(Reading(usage=UsageReport(input=10)))
+    three.model_ns = 0
+    assert Totals.of([one, two, three]) == Totals(
+        first_token_ns=50,
+        model_ns=5,
+        usage=TokenUsage(13, 11, 2),
+        tool_calls=("search", "fetch", "search"),
+    )
+
+
+def test_a_first_token_at_the_start_of_the_clock_is_one() -> None:
+    """Zero is a time, and zero nanoseconds of waiting are a measurement."""
+    meter = Meter(first_token_ns=0, model_ns=0)
+    assert (Totals.of([meter]).first_token_ns, Totals.of([meter]).model_ns) == (0, 0)
+
+
+@given(st.lists(REPORTS, max_size=5))
+def test_usage_of_a_run_is_the_sum_of_its_calls(reports: list[UsageReport]) -> None:
+    """However many calls, nothing is lost and nothing is counted twice."""
+    total = Totals.of([metered(Reading(usage=report)) for report in reports]).usage
+    if not reports:
+        assert total is None
+    else:
+        assert total is not None
+        assert total.input == sum(report.input or 0 for report in reports)
+        assert total.output == sum(report.output or 0 for report in reports)
+        assert total.total == sum(report.usage().total for report in reports)
