@@ -43,14 +43,18 @@ class AIClient(ConfigMethods):
     run in the background, which is so unless an ``idle_limit`` is set. It never closes ``ld_client``: who
     made it closes it, after this client.
 
-    ``signer`` signs resumption tokens, and refuses unsigned ones. ``usage_events=False`` silences the
-    events about this library itself. ``readers`` are asked before the built-in ones. ``escape_html``
-    renders templates as LaunchDarkly's Python package does. ``privacy`` says which attributes of the
-    context templates cannot read: by default those that the context marks as private; name those that
-    your ``Config`` marks, or include them all, with ``Privacy(...)``. ``blocking_store`` says whether flags are to be evaluated in a
-    worker thread (found out by itself otherwise). ``model_time`` measures the time spent waiting for the
-    provider in streams too. ``idle_limit`` ends a stream that nobody has asked for a chunk for so many
-    seconds. ``estimator`` guesses the usage of a stream whose provider reported none.
+    ``signer`` signs resumption tokens, and refuses unsigned ones.
+    ``readers`` are asked before the built-in ones.
+    ``usage_events=False`` silences the events about this library itself.
+    ``escape_html`` renders templates as LaunchDarkly's Python package does.
+    ``privacy`` says which attributes of the context templates cannot read: by default those that the
+    context marks as private. Name those that your ``Config`` marks, or include them all.
+    ``blocking_store`` says whether flags are to be evaluated in a worker thread; it is found out otherwise.
+    ``model_time`` measures the time spent waiting for the provider in streams, too.
+    ``idle_limit`` ends a stream that nobody has asked for a chunk for so many seconds.
+    ``estimator`` guesses the usage of a stream whose provider reported none.
+    ``settle_timeout`` bounds how long leaving a run waits for the ledger, ``close_timeout`` how long
+    cleaning up waits for a provider's stream to close, both in seconds.
     """
 
     def __init__(
