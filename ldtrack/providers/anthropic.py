@@ -46,13 +46,13 @@ class AnthropicReader:
 
     def read(self, item: Any) -> Reading | None:
         """What an event or a whole message says."""
-        kind = field(item, "type")
+        kind = name(field(item, "type"))
         if kind == "content_block_delta":
             # Nearly all events.
             delta = field(item, "delta")
             spoken = _SPOKEN.get(name(field(delta, "type")) or "")
             return CONTENT if spoken is not None and is_filled(field(delta, spoken)) else None
-        read = _READ.get(kind) if isinstance(kind, str) else None
+        read = _READ.get(kind or "")
         return None if read is None else read(item)
 
 

@@ -68,7 +68,7 @@ def _is_plain_json(chunk: dict[str, Any]) -> bool:
 
 def _read_closely(item: Any) -> Reading | None:
     choices = items(field(item, "choices"))
-    if not choices and field(item, "type") == "chunk":
+    if not choices and name(field(item, "type")) == "chunk":
         # The stream helper wraps every chunk, and follows it up with events that only repeat parts of it.
         item = field(item, "chunk")
         choices = items(field(item, "choices"))

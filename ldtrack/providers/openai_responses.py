@@ -31,7 +31,7 @@ class OpenAIResponsesReader:
 
     def recognises(self, item: object) -> bool:
         """Whether this is of the SDK's types, or names itself a response or an event of one."""
-        if comes_from(type(item), self.modules) or field(item, "object") == "response":
+        if comes_from(type(item), self.modules) or name(field(item, "object")) == "response":
             return True
         kind = name(field(item, "type")) or ""
         return kind.startswith("response.") or (
@@ -40,8 +40,8 @@ class OpenAIResponsesReader:
 
     def read(self, item: Any) -> Reading | None:
         """What an event or a whole response says."""
-        kind = field(item, "type")
-        if not isinstance(kind, str):
+        kind = name(field(item, "type"))
+        if kind is None:
             return _read_response(item)
         if kind.endswith(".delta"):
             # Nearly all events.

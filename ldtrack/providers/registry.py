@@ -53,7 +53,7 @@ class ReaderRegistry:
         # Weak, since types made at run time (parametrised models, for one) come and go.
         self._by_kind: weakref.WeakKeyDictionary[type, Reader | None] = weakref.WeakKeyDictionary()
         for reader in self._extra:
-            if not isinstance(reader, Reader):
+            if isinstance(reader, type) or not isinstance(reader, Reader):
                 raise TypeError(
                     f"{reader!r} is not a reader: it needs recognises(item), read(item), wants, marks_end "
                     "and usage_hint; was the class given instead of an instance?"

@@ -1,0 +1,176 @@
+"""Whatever a provider sends, readers do not raise; what they report is always fit to be recorded."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recorded import chat_answer, chat_chunk, chat_stream, message, message_stream, response, response_stream
+
+from ldtrack.core.meter import Meter
+from ldtrack.core.reading import Reading
+from ldtrack.providers import ReaderRegistry
+from ldtrack.providers.registry import PROVIDERS
+from ldtrack.typing import Reader
+
+WORDS = sorted(
+    {
+        word
+        for chunk in [
+            *chat_stream("x")[:-1],
+            chat_chunk({"tool_calls": [{"function": {"name": "x"}}], "function_call": {}, "audio": {}}),
+            chat_answer("x"),
+            *response_stream("x"),
+            response(),
+            *message_stream("x"),
+            message(),
+        ]
+        for word in json.dumps(chunk).replace('"', " ").replace(":", " ").split()
+        if word.replace("_", "").replace(".", "").isalpha()
+    }
+)
+"""Every key and every text that recorded chunks contain: what gets odd inputs past the first check."""
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(WORDS)
+VALUES = st.recursive(
+    SCALARS | st.binary() | st.builds(object),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.sampled_from(WORDS) | st.text() | st.integers(), inner, max_size=6)
+        | st.dictionaries(st.sampled_from(WORDS), inner, max_size=6).map(lambda some: SimpleNamespace(**some))
+    ),
+    max_leaves=30,
+)
+
+
+class Hostile:
+    """An object that raises at every touch."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def __bool__(self) -> bool:
+        raise RuntimeError("bool")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("eq")
+
+    __hash__ = None  # type: ignore[assignment]  # not even that
+
+
+class HostileMapping(dict[str, Any]):
+    """A mapping that raises when asked."""
+
+    def get(self, *arguments: Any) -> Any:
+        raise RuntimeError("get")
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("iter")
+
+    def __getitem__(self, key: str) -> Any:
+        raise RuntimeError(key)
+
+
+def check(reading: Reading | None) -> None:
+    """Any reading can be folded and recorded."""
+    if reading is None:
+        return
+    assert isinstance(reading, Reading)
+    assert reading != Reading(), "a reading that says nothing is None"
+    assert all(isinstance(flag, bool) for flag in (reading.content, reading.finished, reading.failed))
+    assert all(call.id and call.name and isinstance(call.name, str) for call in reading.tool_calls)
+    meter = Meter()
+    meter.note(reading)
+    if reading.usage is not None:
+        assert any(count is not None for count in reading.usage)
+        assert meter.token_usage() is not None
+
+
+every_reader = pytest.mark.parametrize("reader", PROVIDERS, ids=lambda reader: type(reader).__name__)
+
+
+@every_reader
+@given(value=VALUES)
+def test_anything(reader: Reader, value: Any) -> None:
+    """Any value at all: recognised or not, nothing raises."""
+    assert isinstance(reader.recognises(value), bool)
+    check(reader.read(value))
+
+
+RECORDED = [
+    *chat_stream("Hi")[:-1],
+    chat_chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "x", "arguments": ""}}]}),
+    chat_chunk({"function_call": {"name": "x", "arguments": ""}}),
+    chat_answer("Hi", tool_calls=[{"id": "a", "function": {"name": "x", "arguments": ""}}]),
+    *response_stream("Hi"),
+    response("completed", {"type": "function_call", "name": "x", "call_id": "a"}),
+    *message_stream("Hi"),
+    message({"type": "tool_use", "id": "a", "name": "x", "input": {}}),
+]
+
+
+def places_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path to every value in some JSON."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, one in inside for place in places_in(one, (*path, key)))]
+
+
+def with_odd(value: Any, place: tuple[Any, ...], odd: Any) -> Any:
+    """The JSON with one value replaced."""
+    if not place:
+        return odd
+    key, *rest = place
+    if isinstance(value, dict):
+        return {**value, key: with_odd(value[key], tuple(rest), odd)}
+    return [with_odd(one, tuple(rest), odd) if at == key else one for at, one in enumerate(value)]
+
+
+def as_object(value: Any) -> Any:
+    """JSON as objects with attributes."""
+    if type(value) is dict and all(isinstance(key, str) for key in value):
+        return SimpleNamespace(**{key: as_object(one) for key, one in value.items()})
+    return [as_object(one) for one in value] if type(value) is list else value
+
+
+@st.composite
+def spoilt_chunks(draw: st.DrawFn) -> Any:
+    """A recorded chunk of which one value, at any depth, is something else."""
+    chunk = draw(st.sampled_from(RECORDED))
+    place = draw(st.sampled_from(places_in(chunk)))
+    return with_odd(chunk, place, draw(VALUES | st.builds(Hostile) | st.builds(HostileMapping)))
+
+
+@given(spoilt=spoilt_chunks())
+def test_recorded_chunks_with_one_odd_value(spoilt: Any) -> None:
+    """A chunk that is right but for one value: nothing raises, in either shape."""
+    for item in (spoilt, as_object(spoilt)):
+        for reader in PROVIDERS:
+            assert isinstance(reader.recognises(item), bool)
+            check(reader.read(item))
+        ReaderRegistry().find(item)
+
+
+@given(spoilt=spoilt_chunks())
+def test_json_and_objects_are_read_alike(spoilt: Any) -> None:
+    """Whether the SDK made objects of it or not, a chunk says the same."""
+    for reader in PROVIDERS[:3]:
+        if isinstance(spoilt, dict) and not isinstance(spoilt, HostileMapping):
+            assert reader.read(spoilt) == reader.read(as_object(spoilt))
+
+
+@every_reader
+@pytest.mark.parametrize("hostile", [Hostile(), HostileMapping(choices=[1])], ids=["object", "mapping"])
+def test_hostile_objects(reader: Reader, hostile: Any) -> None:
+    """An object that raises at every touch is not recognised, unless by what it is, and says nothing."""
+    assert isinstance(reader.recognises(hostile), bool)
+    assert reader.read(hostile) is None
+
+
+def test_what_these_tests_can_see() -> None:
+    """Negative control: the recorded chunks are read, so spoiling them means something."""
+    assert sum(any(reader.read(chunk) for reader in PROVIDERS[:3]) for chunk in RECORDED) > len(RECORDED) / 2

@@ -1,0 +1,294 @@
+"""The reader of Chat Completions, on the JSON of recorded and of odd chunks."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from folding import fold
+from recorded import CHAT_USAGE, chat_answer, chat_chunk, chat_stream, chat_tool_delta
+
+from ldtrack.core.reading import CONTENT, Reading, ToolCall, UsageReport
+from ldtrack.core.values import Ending, TokenUsage
+from ldtrack.providers import OpenAIChatReader
+
+READER = OpenAIChatReader()
+
+
+def as_object(value: Any) -> Any:
+    """JSON as plain objects with attributes, like those of an SDK nobody has heard of."""
+    if isinstance(value, dict):
+        return SimpleNamespace(**{key: as_object(one) for key, one in value.items()})
+    return [as_object(one) for one in value] if isinstance(value, list) else value
+
+
+@pytest.fixture(params=["json", "objects"])
+def shaped(request: pytest.FixtureRequest) -> Any:
+    """Both shapes in which a chunk may come."""
+    return as_object if request.param == "objects" else (lambda value: value)
+
+
+@pytest.mark.parametrize(
+    ("delta", "is_content"),
+    [
+        pytest.param({"role": "assistant", "content": "", "refusal": None}, False, id="role only"),
+        pytest.param({"role": "assistant"}, False, id="role without content"),
+        pytest.param({}, False, id="empty"),
+        pytest.param({"content": "Hi"}, True, id="text"),
+        pytest.param({"content": " "}, True, id="white space"),
+        pytest.param({"content": [{"type": "thinking", "thinking": []}]}, True, id="parts"),
+        pytest.param({"content": None, "refusal": "I'm sorry"}, True, id="refusal"),
+        pytest.param({"content": None, "reasoning_content": "Hm"}, True, id="reasoning_content"),
+        pytest.param({"content": "", "reasoning": "Hm"}, True, id="reasoning"),
+        pytest.param({"content": "", "reasoning_details": [{"text": "Hm"}]}, True, id="reasoning_details"),
+        pytest.param({"content": "", "reasoning_content": ""}, False, id="no reasoning yet"),
+        pytest.param({"content": None, "tool_calls": []}, False, id="no tool calls"),
+        pytest.param(chat_tool_delta(0, arguments="{"), True, id="arguments of a tool call"),
+        pytest.param({"function_call": {"arguments": "{"}}, True, id="arguments of a legacy call"),
+        pytest.param({"function_call": {"arguments": ""}}, False, id="no arguments yet"),
+        pytest.param({"audio": {"id": "audio_1", "transcript": "Hi"}}, True, id="audio transcript"),
+        pytest.param({"audio": {"data": "UklG"}}, True, id="audio"),
+        pytest.param({"audio": {"expires_at": 1_700_000_000}}, False, id="audio expiry"),
+    ],
+)
+def test_what_counts_as_content(delta: dict[str, Any], is_content: bool, shaped: Any) -> None:
+    """Text, refusal, reasoning, audio and tool-call deltas are content; preambles are not."""
+    reading = READER.read(shaped(chat_chunk(delta)))
+    assert (reading is not None and reading.content) is is_content
+
+
+@pytest.mark.parametrize("delta", [{"content": "Hi"}, {"reasoning_content": "Hm"}, chat_tool_delta(0)])
+def test_a_chunk_of_content_alone_costs_no_allocation(delta: dict[str, Any], shaped: Any) -> None:
+    """The commonest reading is always the shared one."""
+    assert READER.read(shaped(chat_chunk(delta))) is CONTENT
+
+
+def test_a_chunk_that_says_nothing_reads_as_nothing(shaped: Any) -> None:
+    """A role-only preamble is no reading at all."""
+    assert READER.read(shaped(chat_chunk({"role": "assistant", "content": ""}))) is None
+
+
+def test_usage_in_a_chunk_without_choices(shaped: Any) -> None:
+    """The final chunk that OpenAI sends on request: no choices, all counts, details broken out."""
+    reading = READER.read(shaped(chat_chunk(usage=CHAT_USAGE)))
+    assert reading == Reading(usage=UsageReport(12, 7, 19, cached_input=4, reasoning=3))
+
+
+def test_everything_in_one_chunk(shaped: Any) -> None:
+    """Some gateways pretend to stream: text, call, usage and finish reason at once, and none gets lost."""
+    delta = {"content": "Hi", **chat_tool_delta(0, id="call_1", name="search")}
+    chunk = shaped(chat_chunk(delta, finish_reason="tool_calls", usage=CHAT_USAGE))
+    reading = READER.read(chunk)
+    assert reading == Reading(
+        content=True,
+        usage=UsageReport(12, 7, 19, cached_input=4, reasoning=3),
+        tool_calls=(ToolCall("call_1", "search"),),
+        finished=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [{"tool_calls": [{"id": "c", "function": {"name": "search"}}]}, {"function_call": {"name": "search"}}],
+)
+def test_a_call_beside_text_is_not_overlooked(beside: dict[str, Any], shaped: Any) -> None:
+    """The short way for text alone does not swallow what stands beside it."""
+    reading = READER.read(shaped(chat_chunk({"content": "Hi", **beside})))
+    assert reading is not None
+    assert [call.name for call in reading.tool_calls] == ["search"]
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter", "function_call"])
+def test_any_finish_reason_is_the_finish_mark(reason: str, shaped: Any) -> None:
+    """A stream that gave its reason to stop was not cut off."""
+    assert READER.read(shaped(chat_chunk(finish_reason=reason))) == Reading(finished=True)
+
+
+def test_an_error_finish_is_a_failure(shaped: Any) -> None:
+    """Gateways report a provider that failed in mid-stream by this finish reason."""
+    chunk = chat_chunk({"content": ""}, finish_reason="error", error={"code": 502, "message": "gone"})
+    assert READER.read(shaped(chunk)) == Reading(finished=True, failed=True)
+
+
+def test_an_error_instead_of_choices_is_a_failure() -> None:
+    """An error object where a chunk was due."""
+    assert READER.read({"error": {"message": "overloaded"}}) == Reading(failed=True)
+
+
+def test_several_choices(shaped: Any) -> None:
+    """With n > 1 every choice has its own calls, and any of them may bring the first token."""
+    first = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+    second = {"index": 1, "delta": chat_tool_delta(0, name="search"), "finish_reason": None}
+    third = {"index": 2, "delta": chat_tool_delta(0, name="search"), "finish_reason": None}
+    reading = READER.read(shaped(chat_chunk() | {"choices": [first, second, third]}))
+    assert reading == Reading(content=True, tool_calls=(ToolCall("1.0", "search"), ToolCall("2.0", "search")))
+
+
+TOOL_STREAMS = {
+    "as OpenAI sends them": (
+        [
+            chat_tool_delta(0, id="call_a", name="weather"),
+            chat_tool_delta(0, arguments='{"city":'),
+            chat_tool_delta(0, arguments='"Bern"}'),
+            chat_tool_delta(1, id="call_b", name="weather"),
+            chat_tool_delta(1, arguments="{}"),
+            chat_tool_delta(2, id="call_c", name="search", arguments="{}"),
+        ],
+        ["weather", "weather", "search"],
+    ),
+    "id and name repeated": (
+        [
+            chat_tool_delta(0, id="call_a", name="weather"),
+            chat_tool_delta(0, id="call_a", name="weather", arguments="{}"),
+            chat_tool_delta(1, id="call_b", name="weather", arguments="{}"),
+        ],
+        ["weather", "weather"],
+    ),
+    "the same call at several indexes": (
+        [chat_tool_delta(0, id="call_a", name="weather"), chat_tool_delta(1, id="call_a", name="weather")],
+        ["weather"],
+    ),
+    "all at index 0": (
+        [
+            chat_tool_delta(0, id="call_a", name="weather", arguments="{}"),
+            chat_tool_delta(0, id="call_b", name="weather", arguments="{}"),
+        ],
+        ["weather", "weather"],
+    ),
+    "names repeated, without ids": (
+        [
+            chat_tool_delta(0, name="weather"),
+            chat_tool_delta(0, name="weather"),
+            chat_tool_delta(1, name="x"),
+        ],
+        ["weather", "x"],
+    ),
+    "empty ids and names": (
+        [chat_tool_delta(0, id="call_a", name="weather"), chat_tool_delta(0, id="", name="", arguments="{}")],
+        ["weather"],
+    ),
+    "a new id with every delta, the name once": (
+        [chat_tool_delta(0, id="call_a", name="weather"), chat_tool_delta(0, id="call_b", arguments="{}")],
+        ["weather"],
+    ),
+    "neither id nor index": (
+        [
+            {"tool_calls": [{"function": {"name": "weather"}}]},
+            {"tool_calls": [{"function": {"name": "search"}}]},
+            {"tool_calls": [{"function": {"name": "search"}}]},
+        ],
+        ["weather", "search"],
+    ),
+    "legacy": (
+        [{"function_call": {"name": "weather", "arguments": ""}}, {"function_call": {"arguments": "{}"}}],
+        ["weather"],
+    ),
+    "custom tools": (
+        [{"tool_calls": [{"index": 0, "id": "c", "type": "custom", "custom": {"name": "sql", "input": ""}}]}],
+        ["sql"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("deltas", "tools"), TOOL_STREAMS.values(), ids=TOOL_STREAMS.keys())
+def test_tool_calls_from_deltas(deltas: list[dict[str, Any]], tools: list[str], shaped: Any) -> None:
+    """Each call counts once, by whatever the provider lets us tell calls apart."""
+    folded = fold(shaped(chat_chunk(delta)) for delta in deltas)
+    assert folded.tools == tools
+    assert folded.first_token == 0
+
+
+def test_a_whole_stream(shaped: Any) -> None:
+    """Role, text, finish, usage: the second chunk is the first token, and the stream is complete."""
+    folded = fold(shaped(chunk) for chunk in chat_stream("Hel", "lo")[:-1])
+    assert folded.first_token == 1
+    assert folded.usage == TokenUsage(19, 12, 7, cached_input=4, reasoning=3)
+    assert folded.ending is Ending.COMPLETED
+
+
+def test_usage_that_was_not_asked_for(shaped: Any) -> None:
+    """No usage is invented, and the reader knows how to get it."""
+    folded = fold(shaped(chunk) for chunk in chat_stream("Hello", usage=None)[:-1])
+    assert folded.usage is None
+    assert 'stream_options={"include_usage": True}' in READER.usage_hint
+
+
+def test_a_stream_cut_before_its_finish_reason(shaped: Any) -> None:
+    """Without the finish mark the stream was truncated."""
+    assert fold(shaped(chunk) for chunk in chat_stream("Hel", "lo")[:3]).ending is Ending.TRUNCATED
+
+
+def test_azure_opens_with_the_verdict_on_the_prompt() -> None:
+    """Azure's first chunk is nameless and has no choices, and the content filter's have no delta."""
+    opening = {
+        "id": "",
+        "object": "",
+        "created": 0,
+        "model": "",
+        "choices": [],
+        "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}],
+    }
+    verdict = {"index": 0, "finish_reason": None, "content_filter_offsets": {"start_offset": 1}}
+    folded = fold([opening, chat_chunk({"content": "Hi"}), chat_chunk() | {"choices": [verdict]}])
+    assert isinstance(folded.reader, OpenAIChatReader)
+    assert folded.first_token == 1
+
+
+@pytest.mark.parametrize(
+    ("beside", "tools"),
+    [
+        pytest.param({}, [], id="text"),
+        pytest.param(
+            {
+                "tool_calls": [
+                    {"id": "a", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
+                    {"id": "b", "type": "custom", "custom": {"name": "sql", "input": ""}},
+                    {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
+                ]
+            },
+            ["weather", "sql", "weather"],
+            id="tool calls",
+        ),
+        pytest.param({"function_call": {"name": "weather", "arguments": "{}"}}, ["weather"], id="legacy"),
+    ],
+)
+def test_a_whole_answer(beside: dict[str, Any], tools: list[str], shaped: Any) -> None:
+    """An answer that did not stream is read by the same reader."""
+    folded = fold([shaped(chat_answer("Hello", **beside))])
+    assert isinstance(folded.reader, OpenAIChatReader)
+    assert folded.tools == tools
+    assert folded.usage == TokenUsage(19, 12, 7, cached_input=4, reasoning=3)
+    assert folded.meter.finished
+
+
+def test_legacy_completions() -> None:
+    """The completions before chat have text where the others have messages."""
+    chunk = {"object": "text_completion", "choices": [{"index": 0, "text": "Hi", "finish_reason": None}]}
+    last = {"object": "text_completion", "choices": [{"index": 0, "text": "", "finish_reason": "stop"}]}
+    folded = fold([chunk, last])
+    assert (folded.first_token, folded.ending) == (0, Ending.COMPLETED)
+
+
+@pytest.mark.parametrize("field", ["prompt_tokens", "completion_tokens", "total_tokens"])
+@pytest.mark.parametrize("odd", [None, -1, 1.0, "12", True, [12]])
+def test_counts_that_are_no_counts(field: str, odd: Any) -> None:
+    """A count that is not a whole number from 0 upwards is as if it had not been sent."""
+    usage = {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19, field: odd}
+    reading = READER.read(chat_chunk(usage=usage))
+    assert reading is not None
+    assert reading.usage is not None
+    names = {"prompt_tokens": "input", "completion_tokens": "output", "total_tokens": "total"}
+    assert getattr(reading.usage, names[field]) is None
+    assert sum(count is None for count in reading.usage[:3]) == 1
+
+
+def test_usage_without_counts_is_no_usage() -> None:
+    """An empty usage object reports nothing, not zero."""
+    assert READER.read(chat_chunk(usage={"cost": 0.1})) is None
+
+
+def test_cached_tokens_under_their_other_name() -> None:
+    """DeepSeek breaks cached tokens out without a details object."""
+    usage = {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19, "prompt_cache_hit_tokens": 8}
+    assert READER.read(chat_chunk(usage=usage)) == Reading(usage=UsageReport(12, 7, 19, cached_input=8))

@@ -1,0 +1,167 @@
+"""The readers of what no provider sends: plain text, and mappings by the usual names."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from folding import fold
+
+from ldtrack.core.reading import CONTENT, Reading, ToolCall, UsageReport, Wants
+from ldtrack.core.values import Ending, TokenUsage
+from ldtrack.providers import MappingReader, TextReader
+
+TEXT = TextReader()
+MAPPING = MappingReader()
+
+
+class Shout(str):
+    """Text of a library's own type."""
+
+    __slots__ = ()
+
+
+KINDS = ["bytes", "bytearray", "memoryview", "subclass", "text"]
+
+
+@pytest.mark.parametrize("chunk", [b"Hi", bytearray(b"Hi"), memoryview(b"Hi"), Shout("HI"), " "], ids=KINDS)
+def test_text_is_content(chunk: Any) -> None:
+    """Whatever is in it, as long as something is."""
+    assert TEXT.recognises(chunk)
+    assert TEXT.read(chunk) is CONTENT
+
+
+@pytest.mark.parametrize("chunk", [b"", bytearray(), memoryview(b""), Shout(), ""], ids=KINDS)
+def test_empty_text_is_not_content(chunk: Any) -> None:
+    """An empty chunk keeps the connection alive; nobody waits for it."""
+    assert TEXT.recognises(chunk)
+    assert TEXT.read(chunk) is None
+
+
+@pytest.mark.parametrize("chunk", [None, 5, ["Hi"], {"text": "Hi"}])
+def test_what_is_no_text(chunk: Any) -> None:
+    """A reader of text knows nothing else, and survives it."""
+    assert not TEXT.recognises(chunk)
+    assert TEXT.read(chunk) is None
+
+
+def test_text_is_looked_at_until_the_first_token_only() -> None:
+    """After it there is nothing to learn, so the rest of the stream is free; and it has no finish mark."""
+    assert TEXT.wants is Wants.FIRST
+    folded = fold(["", "Hel", "lo"])
+    assert folded.first_token == 1
+    assert folded.ending is Ending.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("chunk", "is_content"),
+    [
+        *(
+            pytest.param({key: "Hi"}, True, id=key)
+            for key in ("content", "text", "delta", "output_text", "response", "completion", "answer")
+        ),
+        pytest.param({"text": ""}, False, id="empty text"),
+        pytest.param({"content": None}, False, id="no content"),
+        pytest.param({"content": [{"type": "text", "text": "Hi"}]}, True, id="parts"),
+        pytest.param({"content": []}, False, id="no parts"),
+        pytest.param({"delta": {"content": "Hi"}}, True, id="text in a delta"),
+        pytest.param({"delta": {"role": "assistant"}}, False, id="role in a delta"),
+        pytest.param({"message": {"content": "Hi"}, "done": False}, True, id="text in a message"),
+        pytest.param({"token": {"id": 5, "text": "Hi"}, "generated_text": None}, True, id="text in a token"),
+        pytest.param({"delta": {"tool_calls": [{"function": {"name": "x"}}]}}, True, id="a call in a delta"),
+        pytest.param({"type": "start"}, False, id="an envelope"),
+        pytest.param({"role": "assistant", "content": ""}, False, id="role only"),
+        pytest.param({"usage": {"input_tokens": 1}}, False, id="usage"),
+        pytest.param({}, False, id="empty"),
+        pytest.param({"payload": "Hi"}, True, id="a name nobody has heard of"),
+        pytest.param({"type": "token", "value": "Hi"}, True, id="such a name in an envelope"),
+        pytest.param({"text": "", "payload": "Hi"}, False, id="such a name beside a usual one"),
+        pytest.param(MappingProxyType({"text": "Hi"}), True, id="a view"),
+        pytest.param(UserDict(text="Hi"), True, id="a user's own mapping"),
+        pytest.param({1: "Hi"}, True, id="numbers for names"),
+    ],
+)
+def test_what_counts_as_content(chunk: Any, is_content: bool) -> None:
+    """Text under the usual names, here or one level down; else a payload under an unknown name."""
+    assert MAPPING.recognises(chunk)
+    reading = MAPPING.read(chunk)
+    assert (reading is not None and reading.content) is is_content
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19},
+        {"input_tokens": 12, "output_tokens": 7, "total_tokens": 19},
+        {"input_tokens": 12, "completion_tokens": 7, "total_tokens": 19},
+    ],
+)
+@pytest.mark.parametrize("key", ["usage", "usage_metadata"])
+def test_usage_under_its_usual_names(key: str, usage: dict[str, int]) -> None:
+    """Both families of names are understood, mixed if need be."""
+    assert MAPPING.read({key: usage}) == Reading(usage=UsageReport(12, 7, 19))
+
+
+def test_usage_that_is_none_of_that() -> None:
+    """Usage of an unknown shape reports nothing."""
+    assert MAPPING.read({"usage": "lots"}) is None
+    assert MAPPING.read({"usage": {"tokens": 5}}) is None
+
+
+@pytest.mark.parametrize(
+    ("chunk", "calls"),
+    [
+        ({"tool_calls": [{"id": "a", "name": "search"}]}, [ToolCall("a", "search")]),
+        ({"tool_calls": [{"function": {"name": "search"}}]}, [ToolCall("0.search", "search")]),
+        ({"message": {"tool_calls": [{"index": 1, "name": "search"}]}}, [ToolCall("0.1", "search")]),
+        ({"tool_calls": ["search", None, 5, {}]}, []),
+        ({"tool_calls": {"name": "search"}}, []),
+    ],
+)
+def test_tool_calls(chunk: dict[str, Any], calls: list[ToolCall]) -> None:
+    """A list of calls with names, here or one level down."""
+    reading = MAPPING.read(chunk)
+    assert [*(reading.tool_calls if reading is not None else ())] == calls
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"finish_reason": "stop"},
+        {"stop_reason": "end_turn"},
+        {"done": True},
+        {"delta": {"finish_reason": "stop"}},
+    ],
+)
+def test_finish_marks(chunk: dict[str, Any]) -> None:
+    """After one of these, closing the stream misses nothing."""
+    assert MAPPING.read(chunk) == Reading(finished=True)
+
+
+def test_a_stream_without_finish_mark_is_complete() -> None:
+    """Nobody promised one."""
+    assert fold([{"text": "Hi"}]).ending is Ending.COMPLETED
+
+
+def test_an_error_is_a_failure() -> None:
+    """An error where text was due."""
+    assert MAPPING.read({"error": "overloaded"}) == Reading(failed=True)
+    assert MAPPING.read({"error": {"message": "overloaded"}}) == Reading(failed=True)
+    assert MAPPING.read({"error": None}) is None
+
+
+def test_a_home_made_stream() -> None:
+    """The whole of a usual stream: start, text, text, end with usage."""
+    folded = fold(
+        [
+            {"type": "start", "model": "m"},
+            {"type": "delta", "text": "Hel"},
+            {"type": "delta", "text": "lo"},
+            {"type": "end", "usage": {"input_tokens": 3, "output_tokens": 2}},
+        ]
+    )
+    assert isinstance(folded.reader, MappingReader)
+    assert folded.first_token == 1
+    assert folded.usage == TokenUsage(5, 3, 2)
