@@ -50,12 +50,16 @@ def interleaved(rivals: dict[str, Callable[[], float]], repetitions: int) -> dic
 def arguments(description: str) -> argparse.Namespace:
     """The options that every benchmark has."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="few repetitions: does it run, and roughly how fast")
+    parser.add_argument(
+        "--quick", action="store_true", help="few repetitions: does it run, and roughly how fast"
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     return parser.parse_args()
 
 
-def report(title: str, header: list[str], rows: list[list[str]], figures: dict[str, Any], path: Path | None) -> None:
+def report(
+    title: str, header: list[str], rows: list[list[str]], figures: dict[str, Any], path: Path | None
+) -> None:
     """Print a table, and write the figures as JSON where that was asked for."""
     versions = ", ".join(
         f"{name} {metadata.version(name)}"
@@ -65,7 +69,10 @@ def report(title: str, header: list[str], rows: list[list[str]], figures: dict[s
     print(f"\n{title}\n{platform.python_implementation()} {platform.python_version()}, {versions}\n")
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     for row in [header, ["-" * width for width in widths], *rows]:
-        cells = [cell.ljust(width) if at == 0 else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            cell.ljust(width) if at == 0 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         print("  ".join(cells).rstrip())
     if path is not None:
         document = {"title": title, "python": sys.version, "versions": versions, "figures": figures}

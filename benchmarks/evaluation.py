@@ -95,7 +95,9 @@ def main() -> None:
         for name, one in series.items()
     ]
     figures = {name: {"median_ns": one.median, "min_ns": one.minimum} for name, one in series.items()}
-    report("Evaluating a flag", ["per evaluation", "min µs", "median µs", "ratio"], rows, figures, options.json)
+    report(
+        "Evaluating a flag", ["per evaluation", "min µs", "median µs", "ratio"], rows, figures, options.json
+    )
 
 
 if __name__ == "__main__":

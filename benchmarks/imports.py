@@ -20,7 +20,10 @@ print(time.perf_counter_ns() - started)
 
 def importing(statement: str) -> float:
     done = subprocess.run(
-        [sys.executable, "-I", "-c", PROBE.format(statement=statement)], capture_output=True, text=True, check=True
+        [sys.executable, "-I", "-c", PROBE.format(statement=statement)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return float(done.stdout)
 
@@ -37,7 +40,13 @@ def main() -> None:
     )
     base = series["ldclient"]
     rows = [
-        [name, f"{one.minimum / 1e6:.0f}", f"{one.median / 1e6:.0f}", f"{(one.median - base.median) / 1e6:+.0f}", f"{(one.minimum - base.minimum) / 1e6:+.0f}"]
+        [
+            name,
+            f"{one.minimum / 1e6:.0f}",
+            f"{one.median / 1e6:.0f}",
+            f"{(one.median - base.median) / 1e6:+.0f}",
+            f"{(one.minimum - base.minimum) / 1e6:+.0f}",
+        ]
         for name, one in series.items()
     ]
     figures = {name: {"median_ns": one.median, "min_ns": one.minimum} for name, one in series.items()}

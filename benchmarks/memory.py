@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,9 +11,7 @@ from typing import Any
 from common import arguments, report
 from ldclient import Context
 
-from ldtrack.core.events import Attribution
 from ldtrack.testing import recording
-from ldtrack.tracking.tracker import Tracker
 
 
 async def source() -> AsyncIterator[str]:
@@ -21,36 +20,40 @@ async def source() -> AsyncIterator[str]:
 
 
 async def weigh(count: int) -> dict[str, float]:
-    recorded = recording(usage_events=False)
-    recorder = recorded.ai._recorder
-    attribution, context = Attribution("benchmark"), Context.create("benchmark")
+    recorded = recording()
+    config = await recorded.ai.completion_config("benchmark", Context.create("user"))
     weights: dict[str, float] = {}
-
-    def weighed(name: str, before: int) -> int:
-        now = tracemalloc.get_traced_memory()[0]
-        weights[name] = (now - before) / count
-        return now
-
     tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    trackers = [Tracker(recorder, attribution, context) for _ in range(count)]
-    before = weighed("a tracker", before)
+    last = start = _traced()
+
+    def weighed(name: str) -> None:
+        nonlocal last
+        now = _traced()
+        weights[name] = (now - last) / count
+        last = now
+
+    trackers = [config.create_tracker() for _ in range(count)]
+    weighed("a tracker")
     sources = [source() for _ in trackers]
-    before = weighed("(an open generator, bare)", before)
+    weighed("(the provider's generator, not ours)")
     streams: list[Any] = [tracker.stream(one) for tracker, one in zip(trackers, sources, strict=True)]
-    before = weighed("a run and its stream, open", before)
+    weighed("its run and its stream, open")
     for stream in streams:
         await anext(stream)
-    before = weighed("... once its first token is there", before)
+    weighed("more of it, once the first token is there")
     for stream in streams:
         await stream.aclose()
     recorded.client.events.clear()
     del streams, sources, stream
     trackers.clear()
-    weighed("given back by all of them at the end", before)
-    weights["what the ledger remembers of it"] = sum(weights.values()) - 0
+    weights["what stays: the ledger knows the run"] = (_traced() - start) / count
     tracemalloc.stop()
     return weights
+
+
+def _traced() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
 
 
 def main() -> None:

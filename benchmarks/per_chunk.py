@@ -8,40 +8,23 @@ provider's chunk costs some 70 µs before anybody wraps it.
 from __future__ import annotations
 
 import asyncio
+import statistics
 from collections.abc import AsyncIterator, Callable
 from time import perf_counter_ns
 from typing import Any
 
 from common import arguments, interleaved, report
 from ldclient import Context
+from openai.types.chat import ChatCompletionChunk
 
-from ldtrack.core.events import Attribution
 from ldtrack.testing import recording
-from ldtrack.tracking.tracker import Tracker
 
-CHUNKS = 1_000
-
-
-async def texts() -> AsyncIterator[str]:
-    for _ in range(CHUNKS):
-        yield "word "
+SHORT, LONG = 200, 4_200
+"""What a chunk costs is the difference between a long and a short stream; what a stream costs is the rest."""
 
 
-class Delta:
-    """Shaped like the OpenAI package's chunk, without what costs it 60 µs to make."""
-
-    __slots__ = ("content", "function_call", "role", "tool_calls")
-
-    def __init__(self, content: str | None, role: str | None = None) -> None:
-        self.content = content
-        self.role = role
-        self.tool_calls = None
-        self.function_call = None
-
-
-def openai_chunks() -> list[Any]:
-    """Real chunks of the OpenAI package, made once."""
-    from openai.types.chat import ChatCompletionChunk
+def openai_chunks(count: int) -> list[Any]:
+    """Real chunks of the OpenAI package, made once: making one costs some 60 µs."""
 
     def chunk(delta: dict[str, Any], finish: str | None = None, usage: Any = None) -> Any:
         choices = [] if usage else [{"index": 0, "delta": delta, "finish_reason": finish}]
@@ -56,8 +39,8 @@ def openai_chunks() -> list[Any]:
             }
         )
 
-    usage = {"prompt_tokens": 10, "completion_tokens": CHUNKS, "total_tokens": CHUNKS + 10}
-    body = [chunk({"content": "word "}) for _ in range(CHUNKS - 3)]
+    usage = {"prompt_tokens": 10, "completion_tokens": count, "total_tokens": count + 10}
+    body = [chunk({"content": "word "})] * (count - 3)
     return [chunk({"role": "assistant"}), *body, chunk({}, "stop"), chunk({}, usage=usage)]
 
 
@@ -75,39 +58,51 @@ async def by_hand(source: AsyncIterator[Any]) -> AsyncIterator[Any]:
 
 def main() -> None:
     options = arguments(__doc__ or "")
-    recorded = recording(usage_events=False)
-    attribution = Attribution("benchmark", model_name="gpt", provider_name="openai")
-    context = Context.create("benchmark")
-    chunks = openai_chunks()
+    loop = asyncio.new_event_loop()
+    ai = recording({"benchmark": {"model": {"name": "gpt"}}}).ai
+    config = loop.run_until_complete(ai.completion_config("benchmark", Context.create("user")))
+    chunks = {
+        "text": {n: ["word "] * n for n in (SHORT, LONG)},
+        "OpenAI": {n: openai_chunks(n) for n in (SHORT, LONG)},
+    }
 
-    async def prepared() -> AsyncIterator[Any]:
-        for chunk in chunks:
-            yield chunk
+    async def source(items: list[Any]) -> AsyncIterator[Any]:
+        for item in items:
+            yield item
 
     def ours(source: AsyncIterator[Any], **how: Any) -> Any:
-        return Tracker(recorded.ai._recorder, attribution, context).stream(source, **how)
+        return config.create_tracker().stream(source, **how)
 
-    def measured(make: Callable[[], Any]) -> Callable[[], float]:
-        async def read() -> float:
-            started = perf_counter_ns()
-            async for _ in make():
-                pass
-            return (perf_counter_ns() - started) / CHUNKS
+    async def read(stream: Any) -> int:
+        started = perf_counter_ns()
+        async for _ in stream:
+            pass
+        return perf_counter_ns() - started
 
-        return lambda: loop.run_until_complete(read())
+    def measured(kind: str, wrap: Callable[[Any], Any]) -> Callable[[], float]:
+        def measure() -> float:
+            short, long = (
+                loop.run_until_complete(read(wrap(source(chunks[kind][n])))) for n in (SHORT, LONG)
+            )
+            fixed[kind, wrap].append(short - (long - short) / (LONG - SHORT) * SHORT)
+            return (long - short) / (LONG - SHORT)
 
-    loop = asyncio.new_event_loop()
+        fixed[kind, wrap] = []
+        return measure
+
+    fixed: dict[Any, list[float]] = {}
+    wrappers: dict[str, Callable[[Any], Any]] = {
+        "text: bare loop": lambda stream: stream,
+        "text: generator by hand": by_hand,
+        "text: ldtrack": ours,
+        "text: ldtrack, model_time": lambda stream: ours(stream, model_time=True),
+        "OpenAI: bare loop": lambda stream: stream,
+        "OpenAI: generator by hand": by_hand,
+        "OpenAI: ldtrack": ours,
+    }
     series = interleaved(
-        {
-            "text: bare loop": measured(texts),
-            "text: generator by hand": measured(lambda: by_hand(texts())),
-            "text: ldtrack": measured(lambda: ours(texts())),
-            "text: ldtrack, model_time": measured(lambda: ours(texts(), model_time=True)),
-            "OpenAI: bare loop": measured(prepared),
-            "OpenAI: generator by hand": measured(lambda: by_hand(prepared())),
-            "OpenAI: ldtrack": measured(lambda: ours(prepared())),
-        },
-        5 if options.quick else 60,
+        {name: measured(name.split(":")[0], wrap) for name, wrap in wrappers.items()},
+        7 if options.quick else 60,
     )
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
@@ -118,11 +113,27 @@ def main() -> None:
         added = measurement.median - bare.median
         ratio = added / (hand.median - bare.median)
         least = (measurement.minimum - bare.minimum) / (hand.minimum - bare.minimum)
-        figures[name] = {"median_ns": measurement.median, "min_ns": measurement.minimum, "added_ns": added, "ratio": ratio, "ratio_of_minima": least}
+        per_stream = statistics.median(fixed[kind, wrappers[name]])
+        figures[name] = {
+            "median_ns": measurement.median,
+            "min_ns": measurement.minimum,
+            "added_ns": added,
+            "ratio": ratio,
+            "ratio_of_minima": least,
+            "per_stream_ns": per_stream,
+        }
         rows.append(
-            [name, f"{measurement.minimum:.0f}", f"{measurement.median:.0f}", f"{added:+.0f}", f"{ratio:.2f}", f"{least:.2f}"]
+            [
+                name,
+                f"{measurement.minimum:.0f}",
+                f"{measurement.median:.0f}",
+                f"{added:+.0f}",
+                f"{ratio:.2f}",
+                f"{least:.2f}",
+                f"{per_stream / 1e3:.1f}",
+            ]
         )
-    header = ["per chunk", "min ns", "median ns", "added ns", "added / by hand", "of minima"]
+    header = ["per chunk", "min ns", "median ns", "added ns", "added / by hand", "of minima", "per stream µs"]
     report("Cost per chunk", header, rows, figures, options.json)
 
 

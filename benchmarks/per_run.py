@@ -20,9 +20,14 @@ from ldai.tracker import TokenUsage as OfficialUsage
 from ldclient import Config, Context, LDClient
 from ldclient.integrations.test_data import TestData
 
-from ldtrack import AIClient, Feedback, TokenUsage
-from ldtrack.core.events import Attribution
-from ldtrack.tracking.tracker import Tracker
+from ldtrack import (
+    AIClient,
+    AICompletionConfigDefault,
+    Feedback,
+    ModelConfig,
+    ProviderConfig,
+    TokenUsage,
+)
 
 RUNS = 1_000
 CONTEXT = Context.create("benchmark")
@@ -51,13 +56,14 @@ class Sink(BaseHTTPRequestHandler):
 
 
 def ours(client: Any, loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    recorder = AIClient(client, usage_events=False)._recorder
-    attribution = Attribution("benchmark", 3, "variation", "gpt", "openai")
+    default = AICompletionConfigDefault(model=ModelConfig("gpt"), provider=ProviderConfig("openai"))
+    ai = AIClient(client, usage_events=False)
+    config = loop.run_until_complete(ai.completion_config("benchmark", CONTEXT, default))
 
     async def record() -> float:
         started = perf_counter_ns()
         for _ in range(RUNS):
-            tracker = Tracker(recorder, attribution, CONTEXT)
+            tracker = config.create_tracker()
             await tracker.track_duration(1_200)
             await tracker.track_time_to_first_token(300)
             await tracker.track_tokens(TokenUsage(30, 10, 20))
@@ -114,9 +120,20 @@ def main() -> None:
     for name, measurement in series.items():
         rival = series[f"{name.split(':')[0]}: official"]
         ratio, least = measurement.median / rival.median, measurement.minimum / rival.minimum
-        figures[name] = {"median_ns": measurement.median, "min_ns": measurement.minimum, "ratio": ratio, "ratio_of_minima": least}
+        figures[name] = {
+            "median_ns": measurement.median,
+            "min_ns": measurement.minimum,
+            "ratio": ratio,
+            "ratio_of_minima": least,
+        }
         rows.append(
-            [name, f"{measurement.minimum / 1e3:.2f}", f"{measurement.median / 1e3:.2f}", f"{ratio:.2f}", f"{least:.2f}"]
+            [
+                name,
+                f"{measurement.minimum / 1e3:.2f}",
+                f"{measurement.median / 1e3:.2f}",
+                f"{ratio:.2f}",
+                f"{least:.2f}",
+            ]
         )
     header = ["per run of seven events", "min µs", "median µs", "ratio", "of minima"]
     report("Cost per run", header, rows, figures, options.json)

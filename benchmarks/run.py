@@ -11,7 +11,10 @@ ALL = ("per_chunk", "per_run", "evaluation", "imports", "memory")
 
 def main() -> int:
     here = Path(__file__).parent
-    return max(subprocess.run([sys.executable, str(here / f"{name}.py"), *sys.argv[1:]]).returncode for name in ALL)
+    return max(
+        subprocess.run([sys.executable, str(here / f"{name}.py"), *sys.argv[1:]], check=False).returncode
+        for name in ALL
+    )
 
 
 if __name__ == "__main__":
