@@ -56,9 +56,9 @@ def fold(chunks: Iterable[Any]) -> Folded:
     return folded
 
 
-async def fold_stream(stream: AsyncIterable[Any]) -> Folded:
-    """Fold a real stream."""
-    folded = Folded()
+async def fold_stream(stream: AsyncIterable[Any], into: Folded | None = None) -> Folded:
+    """Fold a real stream; what it raises passes."""
+    folded = into or Folded()
     async for chunk in stream:
         folded.add(chunk)
     return folded

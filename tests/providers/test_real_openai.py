@@ -1,0 +1,340 @@
+"""The openai package itself, over a transport in memory: what was served is what is read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import openai
+import pydantic
+import pytest
+from fake_http import FakeServer, azure_client, broken_connection, openai_client
+from folding import Folded, fold, fold_stream
+from recorded import (
+    CHAT_USAGE,
+    chat_answer,
+    chat_chunk,
+    chat_stream,
+    chat_tool_delta,
+    response,
+    response_delta,
+    response_event,
+    response_function_item,
+    response_stream,
+    response_text_item,
+)
+
+from ldtrack.core.reading import CONTENT
+from ldtrack.core.values import Ending, TokenUsage
+from ldtrack.providers import OpenAIChatReader, OpenAIResponsesReader
+
+USAGE = TokenUsage(19, 12, 7, cached_input=4, reasoning=3)
+ASKED: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+async def chat(*events: Any, **options: Any) -> Folded:
+    """Stream these events as a chat completion and fold what the SDK makes of them."""
+    client = openai_client([*events])
+    return await fold_stream(await client.chat.completions.create(**ASKED, stream=True, **options))
+
+
+async def respond(*events: Any) -> Folded:
+    """Stream these events as a response and fold what the SDK makes of them."""
+    client = openai_client([*events])
+    return await fold_stream(await client.responses.create(model="gpt-4o", input="Hi", stream=True))
+
+
+class TestChat:
+    """Chat Completions."""
+
+    async def test_a_whole_stream(self) -> None:
+        """Role, texts, finish reason and usage, as the SDK's own objects."""
+        folded = await chat(*chat_stream("Hel", "lo"))
+        assert isinstance(folded.reader, OpenAIChatReader)
+        assert type(folded.chunks[0]).__name__ == "ChatCompletionChunk"
+        assert folded.first_token == 1
+        assert folded.usage == USAGE
+        assert folded.ending is Ending.COMPLETED
+
+    async def test_the_common_chunk_is_the_shared_reading(self) -> None:
+        """The short way is taken for the SDK's objects."""
+        folded = await chat(*chat_stream("Hel", "lo"))
+        assert [OpenAIChatReader().read(chunk) for chunk in folded.chunks[1:3]] == [CONTENT, CONTENT]
+        assert OpenAIChatReader().read(folded.chunks[1]) is CONTENT
+
+    async def test_without_usage(self) -> None:
+        """Not asked for, not sent, not invented."""
+        folded = await chat(*chat_stream("Hello", usage=None))
+        assert folded.usage is None
+        assert folded.ending is Ending.COMPLETED
+
+    async def test_tool_calls_split_over_deltas(self) -> None:
+        """Two calls of one tool and one of another, their arguments in pieces."""
+        deltas = [
+            {"role": "assistant", "content": None},
+            chat_tool_delta(0, id="call_a", name="weather"),
+            chat_tool_delta(0, arguments='{"city":'),
+            chat_tool_delta(0, arguments='"Bern"}'),
+            chat_tool_delta(1, id="call_b", name="weather"),
+            chat_tool_delta(1, arguments="{}"),
+            chat_tool_delta(2, id="call_c", name="search", arguments="{}"),
+        ]
+        end = chat_chunk(finish_reason="tool_calls")
+        folded = await chat(*map(chat_chunk, deltas), end, chat_chunk(usage=CHAT_USAGE), "[DONE]")
+        assert folded.tools == ["weather", "weather", "search"]
+        assert folded.first_token == 1
+        assert folded.usage == USAGE
+
+    async def test_a_refusal(self) -> None:
+        """The model's refusal is what the user waits for."""
+        folded = await chat(
+            chat_chunk({"role": "assistant", "content": None, "refusal": ""}),
+            chat_chunk({"refusal": "I'm sorry"}),
+            chat_chunk(finish_reason="stop"),
+            "[DONE]",
+        )
+        assert folded.first_token == 1
+        assert folded.ending is Ending.COMPLETED
+
+    async def test_reasoning_that_openai_does_not_know(self) -> None:
+        """Fields of other services reach us through the SDK's objects as extras."""
+        folded = await chat(
+            chat_chunk({"role": "assistant", "content": ""}),
+            chat_chunk({"content": None, "reasoning_content": "Hm"}),
+            chat_chunk({"content": "Hi"}),
+            chat_chunk(finish_reason="stop"),
+        )
+        assert folded.first_token == 1
+
+    async def test_azure_s_opening(self) -> None:
+        """No id, no name, no choices: recognised by its type, and not the first token."""
+        opening = {
+            "id": "",
+            "object": "",
+            "created": 0,
+            "model": "",
+            "choices": [],
+            "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}],
+        }
+        client = azure_client([opening, *chat_stream("Hello")])
+        folded = await fold_stream(await client.chat.completions.create(**ASKED, stream=True))
+        assert isinstance(folded.reader, OpenAIChatReader)
+        assert folded.first_token == 2
+        assert folded.usage == USAGE
+
+    async def test_an_error_in_mid_stream(self) -> None:
+        """The SDK raises; what had come by then has been read."""
+        client = openai_client([*chat_stream("Hel")[:2], {"error": {"message": "overloaded", "code": 503}}])
+        stream = await client.chat.completions.create(**ASKED, stream=True)
+        folded = Folded()
+        with pytest.raises(openai.APIError, match="overloaded"):
+            await fold_stream(stream, folded)
+        assert folded.first_token == 1
+        assert not folded.meter.finished
+
+    async def test_a_stream_that_ends_too_soon(self) -> None:
+        """The connection was closed politely before the finish reason: the SDK does not notice, we do."""
+        folded = await chat(*chat_stream("Hel", "lo")[:3])
+        assert len(folded.chunks) == 3
+        assert folded.ending is Ending.TRUNCATED
+
+    async def test_a_connection_that_breaks(self) -> None:
+        """The SDK raises its own error."""
+        client = openai_client([*chat_stream("Hel")[:2], broken_connection(openai)])
+        stream = await client.chat.completions.create(**ASKED, stream=True)
+        folded = Folded()
+        with pytest.raises((openai.APIConnectionError, type(broken_connection(openai)))):
+            await fold_stream(stream, folded)
+        assert folded.first_token == 1
+
+    async def test_closing_early(self) -> None:
+        """What was read before counts, and the server sees the connection closed."""
+        server = FakeServer(chat_stream("Hel", "lo"))
+        stream = await openai_client(server=server).chat.completions.create(**ASKED, stream=True)
+        folded = Folded()
+        async for chunk in stream:
+            folded.add(chunk)
+            if folded.first_token is not None:
+                break
+        await stream.close()
+        assert folded.meter.ending_when_closed() is Ending.CLOSED_EARLY
+        assert (server.sent, server.closed) == (2, 1)
+
+    @pytest.mark.parametrize(
+        ("beside", "tools"),
+        [
+            ({}, []),
+            (
+                {
+                    "tool_calls": [
+                        {"id": "a", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
+                        {"id": "b", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
+                    ]
+                },
+                ["weather", "weather"],
+            ),
+            ({"function_call": {"name": "weather", "arguments": "{}"}}, ["weather"]),
+        ],
+        ids=["text", "tools", "legacy"],
+    )
+    async def test_an_answer_that_does_not_stream(self, beside: Any, tools: list[str]) -> None:
+        """The whole ChatCompletion, by the same reader."""
+        answer = await openai_client(chat_answer("Hello", **beside)).chat.completions.create(**ASKED)
+        folded = fold([answer])
+        assert isinstance(folded.reader, OpenAIChatReader)
+        assert folded.tools == tools
+        assert folded.usage == USAGE
+        assert folded.meter.finished
+
+    async def test_a_parsed_answer(self) -> None:
+        """Types that the SDK makes at run time are known by what they derive from."""
+
+        class City(pydantic.BaseModel):
+            name: str
+
+        client = openai_client(chat_answer('{"name": "Bern"}'))
+        answer = await client.chat.completions.parse(**ASKED, response_format=City)
+        parsed = answer.choices[0].message.parsed
+        assert parsed is not None
+        assert parsed.name == "Bern"
+        assert fold([answer]).usage == USAGE
+
+    async def test_the_stream_helper(self) -> None:
+        """It wraps every chunk and adds events of its own: read once, counted once."""
+        client = openai_client(
+            [
+                chat_chunk({"role": "assistant", "content": ""}),
+                chat_chunk({"content": "Hel"}),
+                chat_chunk(chat_tool_delta(0, id="call_a", name="weather")),
+                chat_chunk(chat_tool_delta(0, arguments="{}")),
+                chat_chunk(finish_reason="tool_calls"),
+                chat_chunk(usage=CHAT_USAGE),
+                "[DONE]",
+            ]
+        )
+        async with client.chat.completions.stream(**ASKED) as stream:
+            folded = await fold_stream(stream)
+        assert len(folded.chunks) > 6
+        assert folded.first_token is not None
+        assert folded.chunks[folded.first_token].type == "chunk"
+        assert folded.tools == ["weather"]
+        assert folded.usage == USAGE
+        assert folded.ending is Ending.COMPLETED
+
+    async def test_legacy_completions(self) -> None:
+        """The completions before chat, streamed."""
+        chunk = {"id": "c", "object": "text_completion", "created": 0, "model": "m"}
+        events = [
+            chunk | {"choices": [{"index": 0, "text": "Hi", "logprobs": None, "finish_reason": None}]},
+            chunk | {"choices": [{"index": 0, "text": "", "logprobs": None, "finish_reason": "stop"}]},
+            chunk | {"choices": [], "usage": CHAT_USAGE},
+            "[DONE]",
+        ]
+        stream = await openai_client(events).completions.create(model="m", prompt="Hi", stream=True)
+        folded = await fold_stream(stream)
+        assert isinstance(folded.reader, OpenAIChatReader)
+        assert (folded.first_token, folded.usage, folded.ending) == (0, USAGE, Ending.COMPLETED)
+
+
+class TestResponses:
+    """Responses."""
+
+    async def test_a_whole_stream(self) -> None:
+        """Preamble, deltas, and the response again at the end with its usage."""
+        folded = await respond(*response_stream("Hel", "lo"))
+        assert isinstance(folded.reader, OpenAIResponsesReader)
+        assert type(folded.chunks[0]).__name__ == "ResponseCreatedEvent"
+        assert folded.first_token == 4
+        assert folded.usage == USAGE
+        assert folded.ending is Ending.COMPLETED
+
+    async def test_tool_calls(self) -> None:
+        """A reasoning item, a function twice and a built-in tool: each call once, as the SDK's objects."""
+        first, second = response_function_item(1), response_function_item(2)
+        search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+        folded = await respond(
+            response_event("created", response=response("in_progress")),
+            response_event(
+                "output_item.added", output_index=0, item={"type": "reasoning", "id": "rs_1", "summary": []}
+            ),
+            response_event("output_item.added", output_index=1, item=first),
+            response_delta("function_call_arguments", "{}"),
+            response_event("output_item.done", output_index=1, item=first),
+            response_event("output_item.added", output_index=2, item=second),
+            response_event("output_item.added", output_index=3, item=search),
+            response_event("completed", response=response("completed", first, second, search)),
+        )
+        assert folded.tools == ["get_weather", "get_weather", "web_search"]
+        assert folded.first_token == 2
+
+    @pytest.mark.parametrize("kind", ["reasoning_summary_text", "reasoning_text", "refusal"])
+    async def test_deltas_before_or_instead_of_text(self, kind: str) -> None:
+        """Reasoning and refusal are first tokens too."""
+        begin = response_event("created", response=response("in_progress"))
+        folded = await respond(begin, response_delta(kind, "Hm", summary_index=0))
+        assert folded.first_token == 1
+
+    @pytest.mark.parametrize(
+        ("end", "ending"),
+        [("completed", Ending.COMPLETED), ("incomplete", Ending.COMPLETED), ("failed", Ending.FAILED)],
+    )
+    async def test_how_it_ends(self, end: str, ending: Ending) -> None:
+        """Cut short by a limit is an end; failed is a failure."""
+        assert (await respond(*response_stream("Hi", end=end))).ending is ending
+
+    async def test_an_error_event(self) -> None:
+        """The SDK hands it on as an event, so nothing raises; it is a failure all the same."""
+        error = {
+            "type": "error",
+            "code": "server_error",
+            "message": "no",
+            "param": None,
+            "sequence_number": 9,
+        }
+        folded = await respond(*response_stream("Hel")[:5], error)
+        assert folded.chunks[-1].type == "error"
+        assert folded.ending is Ending.FAILED
+
+    async def test_a_stream_that_ends_too_soon(self) -> None:
+        """Closed politely before the final response."""
+        assert (await respond(*response_stream("Hel", "lo")[:-1])).ending is Ending.TRUNCATED
+
+    async def test_an_answer_that_does_not_stream(self) -> None:
+        """The whole Response, by the same reader."""
+        served = response("completed", response_text_item("Hi"), response_function_item())
+        folded = fold([await openai_client(served).responses.create(model="gpt-4o", input="Hi")])
+        assert isinstance(folded.reader, OpenAIResponsesReader)
+        assert folded.tools == ["get_weather"]
+        assert folded.usage == USAGE
+        assert folded.meter.finished
+
+    async def test_a_failed_answer_that_does_not_stream(self) -> None:
+        """A response may come back as failed."""
+        served = response("failed", error={"code": "server_error", "message": "no"})
+        folded = fold([await openai_client(served).responses.create(model="gpt-4o", input="Hi")])
+        assert folded.meter.failed
+
+    async def test_the_stream_helper(self) -> None:
+        """Its richer events are the same events."""
+        client = openai_client(response_stream("Hel", "lo"))
+        async with client.responses.stream(model="gpt-4o", input="Hi") as stream:
+            folded = await fold_stream(stream)
+        assert "openai.lib" in type(folded.chunks[4]).__module__
+        assert folded.first_token == 4
+        assert folded.usage == USAGE
+        assert folded.ending is Ending.COMPLETED
+
+
+async def test_the_server_can_keep_a_client_waiting() -> None:
+    """A stream that hangs on an event goes on once it is set: what cancellation tests are made of."""
+    gate = asyncio.Event()
+    begin, *rest = chat_stream("Hello")
+    stream = await openai_client([begin, gate, *rest]).chat.completions.create(**ASKED, stream=True)
+    await anext(stream)
+    waiting = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    gate.set()
+    assert (await waiting).choices[0].delta.content == "Hello"
+    await stream.close()
