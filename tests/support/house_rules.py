@@ -57,7 +57,7 @@ EVENT_TABLE = "ldtrack.core.events"
 EXCEPTION = re.compile(r"#\s*(noqa|type:\s*ignore|pyright:\s*ignore|pragma:|fmt:|ruff:)")
 REASONED = re.compile(
     r"# (noqa: [A-Z]+\d+(, ?[A-Z]+\d+)*|(type|pyright): ignore\[[\w, -]+\]|pragma: no (cover|branch))"
-    r" +[-#] +\w"
+    r" +[-#] +\S"
 )
 
 PUBLIC_NODES = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
