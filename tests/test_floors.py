@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 import pytest
 from house_rules import (
@@ -19,9 +20,12 @@ from house_rules import (
     check_pure,
     check_reasons,
     check_size,
+    check_test_docstrings,
     exports_of,
 )
 
+HERE = Path(__file__).parent
+TESTS = [path.relative_to(HERE) for path in sorted(HERE.rglob("test_*.py"))]
 MODULES = [Module.read(path) for path in sorted(ROOT.rglob("*.py"))]
 every_module = pytest.mark.parametrize("module", [pytest.param(module, id=module.name) for module in MODULES])
 
@@ -77,6 +81,12 @@ def test_exports_exist(module: Module) -> None:
     else:
         imported = importlib.import_module(module.name)
         assert check_exports(module, lambda name: hasattr(imported, name)) == []
+
+
+@pytest.mark.parametrize("path", TESTS, ids=str)
+def test_tests_say_what_they_test(path: Path) -> None:
+    """Every test's docstring is the behaviour it tests."""
+    assert check_test_docstrings(Module.parse(str(path), (HERE / path).read_text(encoding="utf-8"))) == []
 
 
 @pytest.mark.parametrize(
@@ -186,6 +196,12 @@ def test_a_stray_event_name_is_reported() -> None:
 def test_a_file_without_purpose_is_reported() -> None:
     """Negative control: code before the docstring is no docstring."""
     assert len(check_docstring(Module.parse("ldtrack.client", "x = 1\n'Too late.'"))) == 1
+
+
+def test_a_test_without_docstring_is_reported() -> None:
+    """Negative control: silent tests are seen, also in classes and among coroutines."""
+    source = "class Box:\n    async def test_a(self): ...\ndef test_b(): ...\ndef help(): ..."
+    assert len(check_test_docstrings(Module.parse("test_box", source))) == 2
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,17 @@ def check_reasons(module: Module) -> Complaints:
     ]
 
 
+def check_test_docstrings(module: Module) -> Complaints:
+    """A test says in its docstring what behaviour it holds on to."""
+    return [
+        f"{module.name}:{node.lineno} {node.name} does not say which behaviour it tests"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+
+
 def exports_of(module: Module) -> list[str] | None:
     """What `__all__` says, or None if there is none."""
     for node in module.tree.body:
