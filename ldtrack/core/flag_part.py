@@ -13,9 +13,11 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 
 from ldtrack.core.frozen import FrozenMapping
+from ldtrack.core.token import is_unicode
 
 __all__ = [
     "COUNT",
+    "LABEL",
     "LIST",
     "NAME",
     "OBJECT",
@@ -31,6 +33,8 @@ __all__ = [
 T = TypeVar("T")
 _LONGEST_SHOWN: Final = 40
 _MOST_PROBLEMS: Final = 20
+_LONGEST_LABEL: Final = 500
+_LARGEST_COUNT: Final = 2**63 - 1
 
 Complain = Callable[[str], None]
 
@@ -74,6 +78,10 @@ def _name(value: object) -> str | None:
     return value if type(value) is str and value else None
 
 
+def _label(value: object) -> str | None:
+    return value if type(value) is str and len(value) <= _LONGEST_LABEL and is_unicode(value) else None
+
+
 def _switch(value: object) -> bool | None:
     return value if type(value) is bool else None
 
@@ -81,7 +89,7 @@ def _switch(value: object) -> bool | None:
 def _count(value: object) -> int | None:
     # JSON has one kind of number: 3 and 3.0 are the same, and some writers prefer the latter.
     if type(value) is int or (type(value) is float and value.is_integer()):
-        return int(value) if value >= 0 else None
+        return int(value) if 0 <= value <= _LARGEST_COUNT else None
     return None
 
 
@@ -100,7 +108,9 @@ def _list(value: object) -> tuple[Any, ...] | None:
 TEXT: Final = Kind("text", _text)
 NAME: Final = Kind("text that is not empty", _name)
 SWITCH: Final = Kind("true or false", _switch)
-COUNT: Final = Kind("a whole number, 0 or more", _count)
+LABEL: Final = Kind(f"Unicode text of at most {_LONGEST_LABEL} characters", _label)
+"""Text that goes into tokens, and must fit there."""
+COUNT: Final = Kind("a whole number, 0 or more, of at most 64 bits", _count)
 RATE: Final = Kind("a number from 0 to 1", _rate)
 OBJECT: Final = Kind("an object", _object)
 LIST: Final = Kind("a list", _list)

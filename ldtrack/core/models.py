@@ -77,16 +77,20 @@ def parts_of(values: Iterable[T], kind: type[T], what: str) -> tuple[T, ...]:
     return parts
 
 
-def _parameters(value: Mapping[str, Any] | None) -> FrozenMapping[Any] | None:
-    return freeze_object(value, "parameters")
+def _model_parameters(value: Mapping[str, Any] | None) -> FrozenMapping[Any] | None:
+    return freeze_object(value, "ModelConfig.parameters")
 
 
-def _custom(value: Mapping[str, Any] | None) -> FrozenMapping[Any] | None:
-    return freeze_object(value, "custom")
+def _model_custom(value: Mapping[str, Any] | None) -> FrozenMapping[Any] | None:
+    return freeze_object(value, "ModelConfig.custom")
 
 
-def _custom_parameters(value: Mapping[str, Any] | None) -> FrozenMapping[Any] | None:
-    return freeze_object(value, "custom_parameters")
+def _tool_parameters(value: Mapping[str, Any] | None) -> FrozenMapping[Any] | None:
+    return freeze_object(value, "LDTool.parameters")
+
+
+def _tool_custom(value: Mapping[str, Any] | None) -> FrozenMapping[Any] | None:
+    return freeze_object(value, "LDTool.custom_parameters")
 
 
 @attrs.frozen
@@ -109,9 +113,9 @@ class ModelConfig:
     """Which model to call, and how."""
 
     name: str = attrs.field(converter=plain_text, validator=is_name)
-    parameters: FrozenMapping[Any] | None = attrs.field(default=None, converter=_parameters)
+    parameters: FrozenMapping[Any] | None = attrs.field(default=None, converter=_model_parameters)
     """What to pass to the provider."""
-    custom: FrozenMapping[Any] | None = attrs.field(default=None, converter=_custom)
+    custom: FrozenMapping[Any] | None = attrs.field(default=None, converter=_model_custom)
     """The customer's own data."""
     region: str | None = attrs.field(default=None, converter=plain_optional_text, validator=is_optional_text)
 
@@ -158,8 +162,8 @@ class LDTool:
         default=None, converter=plain_optional_text, validator=is_optional_text
     )
     type: str | None = attrs.field(default=None, converter=plain_optional_text, validator=is_optional_text)
-    parameters: FrozenMapping[Any] | None = attrs.field(default=None, converter=_parameters)
-    custom_parameters: FrozenMapping[Any] | None = attrs.field(default=None, converter=_custom_parameters)
+    parameters: FrozenMapping[Any] | None = attrs.field(default=None, converter=_tool_parameters)
+    custom_parameters: FrozenMapping[Any] | None = attrs.field(default=None, converter=_tool_custom)
 
     def to_dict(self) -> dict[str, Any]:
         """The tool as the flag has it, without what was left out."""

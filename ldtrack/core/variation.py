@@ -10,7 +10,9 @@ no object, no JSON, nested too deep, or too large   rejected
 `{}`                                                disabled, without model, version 1
 `_ldMeta`, or its `enabled`, `version`,             rejected: what is wrong there was meant for us, and
 `variationKey` or `mode` of another type, or null   guessing (is "false" true?) may switch a config on
-`version` is 3.0                                    3; but "3", 3.9, -1 and true are of another type
+`version` is 3.0                                    3; but "3", 3.9, -1, true and what has more than 64
+                                                    bits are of another type
+`variationKey` too long for a resumption token      rejected, as is one with half a character in it
 `mode` is another one than was asked for            rejected
 `mode` is missing                                   fine, for every mode: the official Python SDK never
                                                     reads it, so flags and defaults written for it have none
@@ -38,7 +40,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from ldtrack.core.flag_part import COUNT, SWITCH, TEXT, FlagPart, Problems, shown
+from ldtrack.core.flag_part import COUNT, LABEL, SWITCH, TEXT, FlagPart, Problems, shown
 from ldtrack.core.frozen import FrozenMapping, freeze
 from ldtrack.core.models import JudgeConfiguration, LDMessage, LDTool, ModelConfig, ProviderConfig
 from ldtrack.core.variation_parts import (
@@ -107,9 +109,9 @@ def _cached(content: bytes, mode: Mode) -> Variation | Rejected:
 
 def _parsed(value: object, mode: Mode) -> Variation | Rejected:
     try:
-        root = freeze(value, "The flag's value")
+        root = freeze(value, "it")
     except Exception as error:  # noqa: BLE001 - a foreign Mapping may do anything when it is read
-        return Rejected((f"The flag's value cannot be read. {_reason(error)}.",))
+        return Rejected((f"The flag's value cannot be read: {_reason(error)}.",))
     if not isinstance(root, FrozenMapping):
         return Rejected((f"The flag's value must be an object, not {shown(root)}.",))
     malformed, minor = Problems(), Problems()
@@ -150,7 +152,7 @@ def _meta_members(flag: FlagPart, minor: Problems, mode: Mode) -> dict[str, Any]
         meta.complain(f"_ldMeta.mode is {shown(served)}, but the config was asked for as {shown(mode)}.")
     members = {
         "enabled": meta.read("enabled", SWITCH, null_is_absent=False),
-        "variation_key": meta.read("variationKey", TEXT, null_is_absent=False),
+        "variation_key": meta.read("variationKey", LABEL, null_is_absent=False),
         "version": meta.read("version", COUNT, null_is_absent=False),
     }
     labels = meta.complaining_to(minor.add)

@@ -54,10 +54,8 @@ def _message(part: FlagPart, minor: Problems) -> LDMessage | None:
     if role is None or content is None:
         return None
     if role not in _ROLES:
-        minor.add(
-            f"{part.path_of('role')} is {shown(role)}, which is none of {', '.join(_ROLES)}; "
-            "it is passed through."
-        )
+        known = ", ".join(_ROLES)
+        minor.add(f"{part.path_of('role')} is {shown(role)}, which is none of {known}; it is kept.")
     return LDMessage(role, content)
 
 
