@@ -25,6 +25,7 @@ from ldtrack.configs.types import (
 from ldtrack.core import events
 from ldtrack.core.privacy import Privacy
 from ldtrack.core.rendering import Interpolation
+from ldtrack.core.token import is_unicode
 from ldtrack.core.values import key_of
 from ldtrack.tracking.recorder import Recorder
 from ldtrack.tracking.tracker import Tracker
@@ -169,7 +170,8 @@ class ConfigMethods:
         return await self._config(key, context, default or _NO_JUDGE, evaluate_judge, None)
 
     def _report(self, method: str, key: str, context: Context) -> None:
-        key_of(key, "the key of an AI Config")
+        if not is_unicode(key_of(key, "the key of an AI Config")):
+            raise ValueError(f"the key of an AI Config must be valid Unicode, but {key!r} has a lone surrogate")
         self._require_context(context)
         self._note_usage(events.usage_of_method(method, key), context)
 
