@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["comes_from", "count", "field", "is_filled", "items", "name"]
+__all__ = ["comes_from", "count", "field", "is_error", "is_filled", "items", "name"]
 
 
 _LISTS: Final = (list, tuple)
-_FILLABLE: Final = (str, bytes, list, tuple, dict)
+_FILLABLE: Final = (str, bytes, list, tuple)
 # Tuples, since `list | tuple` would be put together again at every call.
 
 
@@ -44,8 +44,13 @@ def count(thing: object) -> int | None:
 
 
 def is_filled(thing: object) -> bool:
-    """Whether this is text, bytes or a collection, and not empty."""
+    """Whether this is text, bytes or a list, and not empty."""
     return isinstance(thing, _FILLABLE) and len(thing) > 0
+
+
+def is_error(thing: object) -> bool:
+    """Whether this describes an error: text, or something with a message, a code or a type."""
+    return is_filled(thing) or any(field(thing, key) is not None for key in ("message", "code", "type"))
 
 
 def comes_from(kind: type, modules: tuple[str, ...]) -> bool:

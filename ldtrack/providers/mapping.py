@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ldtrack.core.reading import Reading, Wants
-from ldtrack.providers.fields import field, is_filled, name
+from ldtrack.providers.fields import field, is_error, is_filled, name
 from ldtrack.providers.openai_chat import calls_in
 from ldtrack.providers.usage import usage_of
 
@@ -53,13 +53,13 @@ class MappingReader:
         """What a mapping says under the usual names."""
         said = _said_in(item)
         parts = [item, *(part for part in said if isinstance(part, Mapping))]
-        content = any(_is_text(one) for part in parts for one in _said_in(part))
+        content = any(is_filled(one) for part in parts for one in _said_in(part))
         reading = Reading(
             content=content or not (said or _is_envelope(item)),
             usage=usage_of(field(item, "usage")) or usage_of(field(item, "usage_metadata")),
             tool_calls=tuple(call for part in parts for call in calls_in(part, 0)),
             finished=any(_is_finished(part) for part in parts),
-            failed=is_filled(field(item, "error")),
+            failed=is_error(field(item, "error")),
         )
         return None if reading == _SILENCE else reading
 
@@ -72,10 +72,6 @@ def _said_in(part: Any) -> list[Any]:
         return [part[key] for key in part if key in _SPOKEN]
     except Exception:  # noqa: BLE001 - somebody else's mapping may do anything
         return []
-
-
-def _is_text(said: object) -> bool:
-    return is_filled(said) and not isinstance(said, dict)
 
 
 def _is_envelope(chunk: Any) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ldtrack.core.reading import CONTENT, Reading, ToolCall, Wants
-from ldtrack.providers.fields import comes_from, count, field, is_filled, items, name
+from ldtrack.providers.fields import comes_from, count, field, is_error, is_filled, items, name
 from ldtrack.providers.usage import usage_of
 
 __all__ = ["OpenAIChatReader", "calls_in"]
@@ -78,7 +78,7 @@ def _read_closely(item: Any) -> Reading | None:
         usage=usage_of(field(item, "usage")),
         tool_calls=tuple(call for at, choice in enumerate(choices) for call in _tool_calls(choice, at)),
         finished=len(reasons) > 0,
-        failed="error" in reasons or (not choices and is_filled(field(item, "error"))),
+        failed="error" in reasons or (not choices and is_error(field(item, "error"))),
     )
     if reading == CONTENT:
         return CONTENT

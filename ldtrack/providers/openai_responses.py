@@ -42,7 +42,9 @@ class OpenAIResponsesReader:
         """What an event or a whole response says."""
         kind = name(field(item, "type"))
         if kind is None:
-            return _read_response(item)
+            # SDKs before 2.0 hand an error event on without making an event of it.
+            is_error = name(field(item, "event")) == "error"
+            return _FAILURE if is_error else _read_response(item)
         if kind.endswith(".delta"):
             # Nearly all events.
             return CONTENT if is_filled(field(item, "delta")) else None

@@ -111,9 +111,11 @@ def test_an_error_finish_is_a_failure(shaped: Any) -> None:
     assert READER.read(shaped(chunk)) == Reading(finished=True, failed=True)
 
 
-def test_an_error_instead_of_choices_is_a_failure() -> None:
-    """An error object where a chunk was due."""
-    assert READER.read({"error": {"message": "overloaded"}}) == Reading(failed=True)
+@pytest.mark.parametrize("error", [{"message": "overloaded"}, {"code": 503, "param": None}, "overloaded"])
+def test_an_error_instead_of_choices_is_a_failure(error: Any, shaped: Any) -> None:
+    """An error where a chunk was due."""
+    assert READER.read(shaped({"error": error})) == Reading(failed=True)
+    assert READER.read(shaped({"error": None})) is None
 
 
 def test_several_choices(shaped: Any) -> None:

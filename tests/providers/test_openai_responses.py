@@ -176,6 +176,11 @@ def test_an_error_event_is_a_failure() -> None:
     assert isinstance(fold([error]).reader, OpenAIResponsesReader)
 
 
+def test_an_error_event_of_an_older_sdk() -> None:
+    """It has no type there, only the name of the server-sent event."""
+    assert READER.read({"type": None, "event": "error", "data": {"message": "sorry"}}) == Reading(failed=True)
+
+
 def test_a_stream_cut_before_its_end() -> None:
     """Without the final response the stream was truncated."""
     assert fold(response_stream("Hel", "lo")[:-1]).ending is Ending.TRUNCATED

@@ -67,9 +67,10 @@ BY_TYPE = [
     BY_TYPE,
     ids=[name for _, name, _ in BY_TYPE[:5]] + ["delta", "rich delta", "message", "start", "beta", "helper"],
 )
-def test_recognition_by_type(module: str, name: str, reader: type) -> None:
+def test_recognition_by_type(module: str, name: str, reader: type[Reader]) -> None:
     """An object is known by where its type is defined, even if it is empty; so are subclasses of it."""
     kind = type_named(module, name)
+    assert reader().recognises(kind())
     assert isinstance(ReaderRegistry().find(kind()), reader)
     assert isinstance(ReaderRegistry().find(type_named("my.app", "Special", kind)()), reader)
 
