@@ -15,7 +15,17 @@ import attrs
 from ldtrack.core.slots import DURATION, FEEDBACK, FIRST_TOKEN, OUTCOME, TOKENS, TOOL_CALL, Metric
 from ldtrack.core.values import Feedback, TokenUsage
 
-__all__ = ["Arrival", "Figures", "Repeat", "arrivals", "by_variation", "figures_of", "percentile", "repeats"]
+__all__ = [
+    "Arrival",
+    "Figures",
+    "Repeat",
+    "arrivals",
+    "by_variation",
+    "figures_of",
+    "once_only",
+    "percentile",
+    "repeats",
+]
 
 
 def _keys(metric: Metric, value: object) -> tuple[str, ...]:

@@ -53,10 +53,19 @@ class _Course:
     """How far the story got."""
 
     is_interrupted: bool = False
+    is_counting_elsewhere: bool = False
     duplicates: int = 0
     tracked: int = 0
     late: Count | None = None
     logged: list[str] = attrs.field(factory=list)
+
+    @property
+    def sent(self) -> Sent:
+        """What all senders say of themselves; one that was ended before it could say anything has no number."""
+        tracked, duplicates = self.tracked, self.duplicates
+        if self.late is not None:
+            tracked, duplicates = tracked + self.late.tracked, duplicates + self.late.duplicates
+        return Sent(tracked=None if self.is_counting_elsewhere else tracked, duplicates=duplicates)
 
 
 def tell(plot: Plot) -> int:
@@ -74,13 +83,7 @@ async def _tell(plot: Plot, screen: Screen) -> int:
     with EventSink() as sink:
         _introduce(plot, sink, screen)
         course = await _happen(plot, sink, screen)
-        sent = Sent(
-            tracked=course.tracked + (course.late.tracked if course.late else 0),
-            duplicates=course.duplicates + (course.late.duplicates if course.late else 0),
-        )
-        # A client that is closed has sent all it had; this is for the last post's way through the sink.
-        await asyncio.to_thread(sink.wait_for, sent.tracked, PATIENCE)
-        account = account_of(sink.events, sent, screen.style, posts=sink.posts, refused=sink.refused)
+        account = account_of(sink.events, course.sent, screen.style, posts=sink.posts, refused=sink.refused)
     screen.say("", screen.style.bold(f"What LaunchDarkly received of {CONFIG_KEY}, by variation"), "")
     screen.say(*account.lines, *(screen.style.dim(f"logged: {line}") for line in course.logged))
     screen.say("", screen.style.dim(f"{time.monotonic() - began:.1f} s in all"))
@@ -105,10 +108,13 @@ async def _happen(plot: Plot, sink: EventSink, screen: Screen) -> _Course:
     course = _Course()
     with kept_logs() as logged:
         async with connected(sink.uri) as client:
-            async with AIClient(client) as ai:
+            # The flags are in memory: no need to find out whether evaluating them blocks.
+            async with AIClient(client, blocking_store=False) as ai:
                 try:
                     await _live(people, ai, sink, screen)
+                    course.is_counting_elsewhere = True
                     course.late = await _rate_later(plot, people, sink, screen)
+                    course.is_counting_elsewhere = False
                 except asyncio.CancelledError:
                     # Ctrl-C: every open run has just been settled as cancelled. That is worth seeing too.
                     _uncancel()
@@ -128,6 +134,7 @@ async def _live(people: Crowd, ai: AIClient, sink: EventSink, screen: Screen) ->
 
 async def _rate_later(plot: Plot, people: Crowd, sink: EventSink, screen: Screen) -> Count:
     votes = people.votes
+    screen.show(screen.style.bar(1), "late feedback, from a second process")
     count = await count_elsewhere(Ballot(sink.uri, plot.seed, tuple(votes)))
     screen.say(
         f"late feedback: process {count.process_id} got {len(votes):,} tokens and posted {count.posted:,} "

@@ -22,8 +22,8 @@ __all__ = ["Account", "Sent", "account_of"]
 class Sent:
     """What the senders say of themselves."""
 
-    tracked: int
-    """Events that they handed to LaunchDarkly's SDK."""
+    tracked: int | None
+    """Events that they handed to LaunchDarkly's SDK; ``None`` if one was ended before it could say."""
     duplicates: int
     """Calls whose metric was recorded already."""
 
@@ -43,22 +43,30 @@ def account_of(
     arrived = arrivals(events)
     columns = {name: figures_of(those) for name, those in by_variation(arrived).items()}
     columns["all"] = figures_of(arrived)
-    repeated = repeats(arrived)
-    is_complete = len(events) == sent.tracked and not refused
+    pairs, repeated = len(once_only(arrived)), repeats(arrived)
+    is_once = pairs > 0 and not repeated
+    is_complete = sent.tracked in {len(events), None} and not refused
     lines = [
         *table_of(columns, style),
         "",
-        f"{len(events):,} events received in {posts:,} posts, {len(arrived):,} of them about runs",
+        f"{len(events):,} events received, {len(arrived):,} of them about runs; HTTP posts: {posts:,}",
         f"{sent.duplicates:,} duplicates suppressed before they were sent (counted where they were)",
-        f"{style.mark(is_good=is_complete)} {sent.tracked:,} events were handed to LaunchDarkly's SDK, "
-        f"{len(events):,} arrived" + (f", {refused:,} posts could not be read" if refused else ""),
-        f"{style.mark(is_good=not repeated)} {_said_of_once(len(once_only(arrived)), len(repeated))}",
+        f"{style.mark(is_good=is_complete)} {_said_of_all(len(events), sent.tracked, refused)}",
+        f"{style.mark(is_good=is_once)} {_said_of_once(pairs, len(repeated))}",
         *(f"    run {repeat.run_id}: {repeat.metric}, {repeat.times} times" for repeat in repeated),
     ]
-    return Account(tuple(lines), is_complete and not repeated)
+    return Account(tuple(lines), is_complete and is_once)
+
+
+def _said_of_all(arrived: int, tracked: int | None, refused: int) -> str:
+    handed = "an unknown number of" if tracked is None else f"{tracked:,}"
+    said = f"{handed} events were handed to LaunchDarkly's SDK, {arrived:,} arrived"
+    return said + (f"; posts that could not be read: {refused:,}" if refused else "")
 
 
 def _said_of_once(pairs: int, repeated: int) -> str:
     if repeated:
-        return f"{repeated:,} of {pairs:,} (runId, metric) arrived more than once:"
-    return f"each of {pairs:,} (runId, metric) arrived once"
+        return f"{repeated:,} of {pairs:,} (runId, metric) pairs arrived more than once:"
+    return (
+        f"each of {pairs:,} (runId, metric) pairs arrived once" if pairs else "nothing about any run arrived"
+    )
