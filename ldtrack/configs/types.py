@@ -52,7 +52,7 @@ def _tools(tools: Mapping[str, LDTool] | None) -> FrozenMapping[LDTool] | None:
     for key in tools:
         if type(key) is not str:
             raise TypeError(f"tools must have a str for every key, not {key!r} ({type(key).__name__})")
-    return FrozenMapping(tools)
+    return tools if type(tools) is FrozenMapping else FrozenMapping(tools)
 
 
 def _rendered(
@@ -160,6 +160,10 @@ class AIJudgeConfigDefault(_Default):
         }
 
 
+def _sentences(problems: Iterable[str]) -> tuple[str, ...]:
+    return tuple(problems)
+
+
 @attrs.frozen(kw_only=True)
 class _Config:
     """What every config has."""
@@ -168,7 +172,7 @@ class _Config:
     enabled: bool
     model: ModelConfig | None = None
     provider: ProviderConfig | None = None
-    problems: tuple[str, ...] = ()
+    problems: tuple[str, ...] = attrs.field(default=(), converter=_sentences)
     """What is wrong with the flag or the variables, as sentences; empty when all is well."""
     _new_tracker: Callable[[], Tracker] = attrs.field(eq=False, repr=False, alias="new_tracker")
 
@@ -181,9 +185,9 @@ class _Config:
 class AICompletionConfig(_Config):
     """A prompt as messages, and the model that is to answer it."""
 
-    messages: tuple[LDMessage, ...] | None = None
+    messages: tuple[LDMessage, ...] | None = attrs.field(default=None, converter=_messages)
     judge_configuration: JudgeConfiguration | None = None
-    tools: FrozenMapping[LDTool] | None = None
+    tools: FrozenMapping[LDTool] | None = attrs.field(default=None, converter=_tools)
 
     def to_dict(self) -> dict[str, Any]:
         """The config as a flag would have it, its messages rendered."""
@@ -200,7 +204,7 @@ class AIAgentConfig(_Config):
 
     instructions: str | None = None
     judge_configuration: JudgeConfiguration | None = None
-    tools: FrozenMapping[LDTool] | None = None
+    tools: FrozenMapping[LDTool] | None = attrs.field(default=None, converter=_tools)
 
     def to_dict(self) -> dict[str, Any]:
         """The config as a flag would have it, its instructions rendered."""
@@ -216,7 +220,7 @@ class AIAgentConfig(_Config):
 class AIJudgeConfig(_Config):
     """A judge: its prompt, its model, and the name under which its scores are recorded."""
 
-    messages: tuple[LDMessage, ...] | None = None
+    messages: tuple[LDMessage, ...] | None = attrs.field(default=None, converter=_messages)
     evaluation_metric_key: str | None = None
 
     def to_dict(self) -> dict[str, Any]:

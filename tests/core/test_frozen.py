@@ -22,7 +22,7 @@ from tests.strategies import (
     nested,
     repeated,
 )
-from tests.support.immutability import holes
+from immutability import holes
 
 Pair = namedtuple("Pair", "one two")  # noqa: PYI024 - a tuple's subclass of the oldest kind
 

@@ -12,7 +12,7 @@ import ldai.models
 import pytest
 
 from ldtrack.core.models import JudgeConfiguration, LDMessage, LDTool, ModelConfig, ProviderConfig
-from tests.support.immutability import holes
+from immutability import holes
 
 
 class Role(enum.StrEnum):

@@ -26,7 +26,7 @@ from tests.strategies import (
     python_values,
     repeated,
 )
-from tests.support.immutability import holes
+from immutability import holes
 
 FULL: dict[str, Any] = {
     "_ldMeta": {
