@@ -17,6 +17,9 @@ hypothesis.settings.register_profile("fast", max_examples=50, deadline=None)
 hypothesis.settings.register_profile("ci", max_examples=500, deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
+# Before anything imports them: assertions in what tests share are explained as well as the tests' own.
+pytest.register_assert_rewrite(*(path.stem for path in Path(__file__).parent.glob("support/*.py")))
+
 REPORTED = ("anyio", "attrs", "launchdarkly-server-sdk", "launchdarkly-server-sdk-ai", "openai", "anthropic")
 
 
