@@ -61,7 +61,7 @@ class _Course:
 
     @property
     def sent(self) -> Sent:
-        """What all senders say of themselves; one that was ended before it could say anything has no number."""
+        """What the senders say of themselves: unknown if one was ended before it could say anything."""
         tracked, duplicates = self.tracked, self.duplicates
         if self.late is not None:
             tracked, duplicates = tracked + self.late.tracked, duplicates + self.late.duplicates
