@@ -129,9 +129,10 @@ class ConfigMethods:
 
         Cancelling the wait leaves nothing behind but a usage event.
         """
-        wanted = {request.key: request for request in requests}
+        listed = tuple(requests)
+        wanted = {request.key: request for request in listed}
         self._require_context(context)
-        self._note_usage(events.usage_of_agents(len(wanted)), context)
+        self._note_usage(events.usage_of_agents(len(listed)), context)
         return {
             request.key: await self._config(
                 request.key,
@@ -171,7 +172,7 @@ class ConfigMethods:
 
     def _report(self, method: str, key: str, context: Context) -> None:
         if not is_unicode(key_of(key, "the key of an AI Config")):
-            raise ValueError(f"the key of an AI Config must be valid Unicode, but {key!r} has a lone surrogate")
+            raise ValueError(f"the key of an AI Config must be valid Unicode, not {key!r}: a lone surrogate")
         self._require_context(context)
         self._note_usage(events.usage_of_method(method, key), context)
 
