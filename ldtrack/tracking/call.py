@@ -10,14 +10,15 @@ nothing left to see, which makes the rest of the stream free.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
 from ldtrack.core.meter import Meter
-from ldtrack.core.reading import Reading, Wants
-from ldtrack.core.values import Ending, LDAIMetrics
+from ldtrack.core.reading import CONTENT, Reading, Wants
+from ldtrack.core.values import Ending, LDAIMetrics, TokenUsage
+from ldtrack.tracking.attendance import Attendance
 
 if TYPE_CHECKING:
     from ldtrack.tracking.recorder import Recorder
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from ldtrack.tracking.source import Source
     from ldtrack.typing import Estimator, Reader
 
-__all__ = ["Attendance", "Call", "Look", "ending_of"]
+__all__ = ["Call", "Look", "ending_of"]
 
+R = TypeVar("R")
 Look = Callable[[Any], Any]
 """Shown a chunk, returns the next ``Look`` or ``None``. (A recursive type, so its result is ``Any``.)"""
 
@@ -68,22 +70,23 @@ class Call:
         reader: Reader | None = None,
         estimator: Estimator | None = None,
     ) -> None:
-        self._run = run
+        self._run: Run | None = run
         self._recorder = recorder
         self._is_first_token = is_first_token
         self._estimator = estimator
         self._held: Any = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        """Where the call runs: a finalizer and a loop's shutdown have to find each other."""
+        """Where the stream is read: there it is closed, and with that loop it ends."""
         self.source = source
         self.reader = reader
         self.meter = Meter()
         self.ending: Ending | None = None
         self.attendance: Attendance | None = None
         self.stated_ms: int | None = None
+        recorder.open_calls.add(self)
         if source is not None:
             source.on_open = self._begin
-        recorder.open_calls.add(self)
+            self._move_to(_running_loop())
 
     def attend(self) -> None:
         """Measure the time the provider takes, and notice when nobody asks for chunks any more."""
@@ -102,54 +105,51 @@ class Call:
         return self._look_for_first_token(chunk)
 
     def _look_for_first_token(self, chunk: Any) -> Look | None:
-        try:
-            reading = self._see(chunk)
-            if self._is_first_token is not None:
-                is_first = bool(self._is_first_token(chunk))
-            else:
-                # A chunk of a kind nobody knows is timed all the same.
-                is_first = self.reader is None or (reading is not None and reading.content)
-        except Exception as error:  # noqa: BLE001 - C5
-            return self._blinded(error)
-        if not is_first:
+        if not self._is_first(chunk, self._see(chunk)):
             return self._look_for_first_token
         self.meter.first_token_ns = self._recorder.clock.monotonic_ns()
-        return self._look_after_first_token()
-
-    def _look_after_first_token(self) -> Look | None:
         wants = Wants.FIRST if self.reader is None else self.reader.wants
         if wants is Wants.EVERY or self._estimator is not None:
             return self._look_at_every
         return self._hold_last if wants is Wants.LAST else None
 
+    def _is_first(self, chunk: Any, reading: Reading | None) -> bool:
+        if self._is_first_token is not None:
+            try:
+                return bool(self._is_first_token(chunk))
+            except Exception as error:  # noqa: BLE001 - C5
+                self._recorder.failed("first_token", error)
+                self._is_first_token = None
+        # A chunk of a kind nobody knows is timed all the same.
+        return self.reader is None or (reading is not None and reading.content)
+
     def _look_at_every(self, chunk: Any) -> Look | None:
-        try:
-            self._see(chunk)
-        except Exception as error:  # noqa: BLE001 - C5
-            return self._blinded(error)
-        return self._look_at_every
+        self._see(chunk)
+        return None if self.reader is None and self._estimator is None else self._look_at_every
 
     def _hold_last(self, chunk: Any) -> Look | None:
         self._held = chunk
         return self._hold_last
 
     def _see(self, chunk: Any) -> Reading | None:
+        """Show a chunk to estimator and reader. Which of them raises is not asked again."""
         if self._estimator is not None:
-            self._estimator.see(chunk)
-        reading: Reading | None = None
-        if self.reader is not None:
+            try:
+                self._estimator.see(chunk)
+            except Exception as error:  # noqa: BLE001 - C5
+                self._recorder.failed("estimator", error)
+                self._estimator = None
+        if self.reader is None:
+            return None
+        try:
             reading = self.reader.read(chunk)
-            if reading is not None:
+            if reading is not None and reading is not CONTENT:
                 self.meter.note(reading)
+        except Exception as error:  # noqa: BLE001 - C5
+            self._recorder.failed("reader", error)
+            self.reader = None
+            return None
         return reading
-
-    def _blinded(self, error: Exception) -> Look | None:
-        """Stop looking after a failure: the stream goes on, timed from here if it was not yet."""
-        self._recorder.failed("reader", error)
-        if self.meter.first_token_ns is None:
-            self.meter.first_token_ns = self._recorder.clock.monotonic_ns()
-        self.reader = None
-        return None
 
     # Taking in whole answers
 
@@ -160,8 +160,7 @@ class Call:
                 self._take_metrics(extractor(answer))
                 return
             self.reader = self._recorder.find_reader(answer)
-            if self.reader is not None:
-                self._see(answer)
+            self._see(answer)
         except Exception as error:  # noqa: BLE001 - C5
             self._recorder.failed("extractor" if extractor is not None else "reader", error)
 
@@ -175,109 +174,143 @@ class Call:
         self.meter.tool_calls = {str(at): name for at, name in enumerate(metrics.tool_calls)}
         self.stated_ms = metrics.duration_ms
 
-    # Ending
+    # Beginning and ending
+
+    def _move_to(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        if loop is not None and loop is not self.loop:
+            self.loop = loop
+            self._recorder.keep_watch(loop)
 
     def _begin(self) -> None:
         """Note that the request is being issued, and in which loop."""
-        self.loop = asyncio.get_running_loop()
-        self._recorder.keep_watch(self.loop)
-        self._run.begin()
+        self._move_to(_running_loop())
+        if self._run is not None:
+            self._run.begin()
+
+    async def open(self) -> None:
+        """Open the stream, in time that counts as the provider's; cancelling it is for the caller to end."""
+        assert self.source is not None, "only streams are opened"
+        await self.wait_for(self.source.open())
+
+    async def wait_for(self, answer: Awaitable[R]) -> R:
+        """Wait for the provider, in time that counts as its own; cancelling passes to what is awaited."""
+        return await (answer if self.attendance is None else self.attendance.wait_for(answer))
 
     def end(self, ending: Ending) -> None:
         """End the call, once, and tell the run."""
-        if self.ending is not None:
-            return
-        self.ending = ending
-        self._recorder.open_calls.discard(self)
-        self._fold_rest()
-        self._run.call_ended(self)
+        if self.ending is None:
+            self._fold_rest()
+            self._ended(ending)
 
     def end_exhausted(self) -> None:
         """End a call whose stream ran out by itself."""
-        self._fold_rest()
-        marks_end = self.reader is not None and self.reader.marks_end
-        self.end(self.meter.ending_when_exhausted(marks_end))
-        if self.reader is not None and self.reader.usage_hint and self.meter.token_usage() is None:
-            self._recorder.hint(self.reader.usage_hint, self.reader.usage_hint)
+        if self.ending is None:
+            self._fold_rest()
+            reader = self.reader
+            self._ended(self.meter.ending_when_exhausted(reader is not None and reader.marks_end))
+            if reader is not None and reader.usage_hint and self.meter.stated is None:
+                self._recorder.hint(reader.usage_hint, reader.usage_hint)
 
     def end_closed(self) -> None:
         """End a call whose consumer stopped reading."""
-        self._fold_rest()
-        self.end(self.meter.ending_when_closed())
+        if self.ending is None:
+            self._fold_rest()
+            self._ended(self.meter.ending_when_closed())
+
+    def _ended(self, ending: Ending) -> None:
+        self.ending = ending
+        self._recorder.open_calls.discard(self)
+        run, self._run = self._run, None  # a run holds its calls: what has ended must not be kept by a cycle
+        if run is not None:
+            run.call_ended(self)
+
+    def _fold_rest(self) -> None:
+        """Take in what is left to be known, and let go of what could not be recorded."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._see(held)
+        meter = self.meter
+        try:
+            meter.stated = meter.token_usage()
+        except Exception as error:  # noqa: BLE001 - C5
+            self._recorder.failed("reader", error)
+            meter.usage = None
+        try:
+            if meter.stated is None and self._estimator is not None:
+                meter.stated = _estimate_of(self._estimator)
+        except Exception as error:  # noqa: BLE001 - C5
+            self._recorder.failed("estimator", error)
+
+    # Closing
 
     def end_abandoned(self) -> None:
         """End a call whose stream was dropped without a word, from a finalizer.
 
-        A finalizer may run anywhere, even inside the queue that events go to: with a loop still alive,
-        the work is left to it.
+        A finalizer may run anywhere and in any thread, even inside the queue that events go to: while the
+        loop runs, the work is left to it.
         """
-        loop = self.loop or _running_loop()
-        if loop is not None and loop.is_running():
-            loop.call_soon_threadsafe(self.close_abandoned)
-        else:
-            self.end_closed()
-            if self.source is not None:
-                self.source.drop()
+        if not (self.loop is not None and self.loop.is_running() and self._hand_over(self.close_abandoned)):
+            self.close_abandoned()
 
     def close_abandoned(self) -> None:
-        """End a call that nobody reads any more, and close its stream in a task of the recorder's."""
+        """End a call that nobody reads any more, and close its stream soon."""
         self.end_closed()
-        if self.source is not None:
-            self._recorder.spawn(self.close_source_quietly())
+        self.close_soon()
+
+    def close_soon(self) -> None:
+        """Close the stream in a task of the recorder's, in the loop that the stream belongs to."""
+        if self.source is None or self.source.is_spent or self.source.drop():
+            return
+        running = _running_loop()
+        if self.loop is not None and self.loop is not running:
+            self._hand_over(self.close_soon)
+        elif running is not None:
+            self._recorder.close_in_task(self)
+
+    def _hand_over(self, work: Callable[[], None]) -> bool:
+        """Leave work to the stream's own loop; ``False`` if that is closed."""
+        assert self.loop is not None, "the caller has looked"
+        try:
+            self.loop.call_soon_threadsafe(work)
+        except RuntimeError:
+            return False
+        return True
 
     async def close_source_quietly(self) -> None:
-        """Close the stream within the time limit; shielded from cancellation for that long, never raises."""
-        if self.source is None or self.source.is_spent or _running_loop() is None:
+        """Close the stream within the time limit; shielded from cancellation for that long, never raises.
+
+        What another task is reading is left to that task, and what belongs to another loop to that loop.
+        """
+        source = self.source
+        if source is None or source.is_spent or source.is_being_read:
+            return
+        if self.loop is not None and self.loop is not _running_loop():
+            self.close_soon()
             return
         import anyio  # noqa: PLC0415 - everybody would pay for it, and only a stream left open needs it
 
         try:
-            with anyio.move_on_after(self._recorder.close_timeout, shield=True):
-                await self.source.aclose()
+            with anyio.move_on_after(self._recorder.close_timeout, shield=True) as limit:
+                await source.aclose()
+            if limit.cancelled_caught:
+                self._recorder.failed("close", TimeoutError(f"{source!r} takes too long to close"))
         except Exception as error:  # noqa: BLE001 - C5: nobody asked for this close
             self._recorder.failed("close", error)
-
-    def _fold_rest(self) -> None:
-        try:
-            held, self._held = self._held, None
-            if held is not None:
-                self._see(held)
-            if self._estimator is not None and self.meter.token_usage() is None:
-                guess = self._estimator.usage()
-                self.meter.stated = None if guess is None else attrs.evolve(guess, estimated=True)
-        except Exception as error:  # noqa: BLE001 - C5
-            self._recorder.failed("reader", error)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled us: something that the provider was waiting for was.
+            self._recorder.failed("close", error)
 
 
-class Attendance:
-    """Iterates over a source, measuring how long the provider took and since when nobody has asked.
-
-    Two clock readings per chunk: used only where model time or an idle limit is wanted.
-    """
-
-    __slots__ = ("_meter", "_now", "_source", "idle_since_ns")
-
-    def __init__(self, source: Source[Any], meter: Meter, now: Callable[[], int]) -> None:
-        self._source = source
-        self._meter = meter
-        self._now = now
-        self._meter.model_ns = 0
-        self.idle_since_ns: int | None = now()
-        """When the consumer got its last chunk; ``None`` while it waits for one."""
-
-    def __aiter__(self) -> Attendance:
-        return self
-
-    async def __anext__(self) -> Any:
-        asked = self._now()
-        self.idle_since_ns = None
-        try:
-            async for chunk in self._source.iterator or self._source:
-                return chunk
-            raise StopAsyncIteration
-        finally:
-            self.idle_since_ns = self._now()
-            self._meter.model_ns = (self._meter.model_ns or 0) + self.idle_since_ns - asked
+def _estimate_of(estimator: Estimator) -> TokenUsage | None:
+    guess = estimator.usage()
+    if guess is None:
+        return None
+    if not isinstance(guess, TokenUsage):
+        raise TypeError(f"the estimator must return ldtrack.TokenUsage or None, not {guess!r}")
+    return attrs.evolve(guess, estimated=True)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -63,6 +63,9 @@ class Chunks(Generic[T]):
                 if self._look is not None:
                     self.show(chunk)
                 return chunk  # type: ignore[no-any-return]  # _iterator is Any: its type changes as it opens
+        except GeneratorExit:
+            self.abandon()  # whoever destroys a waiting coroutine cannot wait for it to tidy up
+            raise
         except BaseException as error:
             await self.broken_by(error)
             raise
@@ -79,41 +82,62 @@ class Chunks(Generic[T]):
 
     async def run_out(self) -> None:
         """End the call of a stream that is exhausted; shielded, bounded, never raises."""
-        self._iterator = _NOTHING
-        self._look = None
+        self._forget()
         self.call.end_exhausted()
         await self.call.close_source_quietly()
 
     async def broken_by(self, error: BaseException) -> None:
-        """End the call as the error says, then close the source; shielded, bounded, raises nothing new."""
-        self._iterator = _NOTHING
-        self._look = None
+        """End the call of a stream that raised when it was read; shielded, bounded, raises nothing new."""
+        if self.source.is_being_read:
+            return  # a second reader is told off by the stream itself, and no concern of the first one's
         if isinstance(error, _ClosedMeanwhileError):
+            self._forget()
             await self.call.close_source_quietly()
             raise StopAsyncIteration from None
-        self.call.end(ending_of(error))
-        await self.call.close_source_quietly()
+        await self.left_by(error)
+
+    async def left_by(self, error: BaseException) -> None:
+        """End the call as the error says, then close the source; shielded, bounded, raises nothing new."""
+        self._forget()
+        if isinstance(error, GeneratorExit):
+            self.call.end_closed()
+        else:
+            self.call.end(ending_of(error))
+        if self.source.is_being_read:
+            self._refuse()
+        else:
+            await self.call.close_source_quietly()
 
     def stop(self) -> None:
         """Yield nothing more, and end the call."""
+        self._forget()
+        self.call.end_closed()
+
+    def abandon(self) -> None:
+        """End the call now, and leave the source to be closed soon."""
+        self._forget()
+        self.call.close_abandoned()
+
+    def _forget(self) -> None:
         self._iterator = _NOTHING
         self._look = None
-        self.call.end_closed()
 
     async def aclose(self) -> None:
         """Stop reading and close the provider's stream; idempotent.
 
         The call is settled before the first wait; a cancelled close is the provider's to survive.
         """
-        if self._look is _refuse:
-            return
         self.stop()
         if self.source.is_being_read:
-            # Another task waits for a chunk of it: that task will close it, as soon as it has the chunk.
-            self._look = _refuse
-            return
-        await self.source.aclose()
+            self._refuse()
+        else:
+            await self.source.aclose()
+
+    def _refuse(self) -> None:
+        """Let the task that waits for a chunk close the source, as soon as it has the chunk."""
+        self._look = _refuse
+        self.source.is_refused = True
 
     def __del__(self) -> None:
-        if self.call.ending is None:
+        if self.call.ending is None or not self.source.is_spent:
             self.call.end_abandoned()

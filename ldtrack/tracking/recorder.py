@@ -12,8 +12,9 @@ import logging
 import threading
 import weakref
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,6 +74,7 @@ class Recorder:
         factory=weakref.WeakKeyDictionary, init=False
     )
     _tasks: set[asyncio.Task[Any]] = attrs.field(factory=set, init=False)
+    _unclosed: set[Call] = attrs.field(factory=set, init=False)
     _runs: weakref.WeakValueDictionary[str, RunSlots] = attrs.field(
         factory=weakref.WeakValueDictionary, init=False
     )
@@ -144,17 +146,17 @@ class Recorder:
         try:
             yield
         finally:
-            for call in self.end_open_calls(loop):
-                # The loop closes generators itself.
-                if call.source is not None and not call.source.is_generator:
-                    await call.close_source_quietly()
+            unclosed = [call for call in list(self._unclosed) if call.loop is loop]
+            self._unclosed.difference_update(unclosed)
+            for call in [*self.end_open_calls(loop), *unclosed]:
+                await call.close_source_quietly()
 
     def end_open_calls(self, loop: asyncio.AbstractEventLoop | None = None) -> list[Call]:
         """End every open call (of a loop that shuts down) as cancelled, since nobody will read on.
 
         Returns them: their streams are still to be closed.
         """
-        calls = [call for call in self.open_calls if loop is None or call.loop is loop]
+        calls = [call for call in list(self.open_calls) if loop is None or call.loop is loop]
         for call in calls:
             call.end(Ending.CANCELLED)
         return calls
@@ -166,11 +168,20 @@ class Recorder:
             if idle_since_ns is not None and idle_since_ns <= since_ns:
                 call.close_abandoned()
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run clean-up in a task that this recorder owns until it is done."""
-        task = asyncio.get_running_loop().create_task(work)
+    def close_in_task(self, call: Call) -> None:
+        """Close an abandoned call's stream in a task that this recorder owns until it is done.
+
+        A loop that shuts down may cancel the task before its first step: then the vigil closes.
+        """
+        self._unclosed.add(call)
+        task = asyncio.get_running_loop().create_task(call.close_source_quietly())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._closed, call))
+
+    def _closed(self, call: Call, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            self._unclosed.discard(call)
 
     async def drain(self) -> None:
         """Wait for the clean-up under way; cancelling the wait cancels none of it."""

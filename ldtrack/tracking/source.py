@@ -6,10 +6,11 @@ closed. It records nothing.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, Self, TypeAlias, TypeVar
+from typing import Any, Generic, NoReturn, Self, TypeAlias, TypeVar
 
 __all__ = ["Source", "StreamSource"]
 
@@ -32,10 +33,12 @@ class Source(Generic[T]):
 
     __slots__ = (
         "_given",
+        "_is_closed",
         "_is_opening",
+        "_is_shut",
         "_manager",
         "_own_iterator",
-        "is_closed",
+        "is_refused",
         "iterator",
         "on_open",
         "opened",
@@ -45,8 +48,11 @@ class Source(Generic[T]):
         if not _is_iterable(given) and not _is_manager(given) and not inspect.isawaitable(given):
             raise TypeError(_not_a_stream(given))
         self._given: Any = given
-        self.is_closed = False
+        self._is_closed = False
         self._is_opening = False
+        self._is_shut = False
+        self.is_refused = False
+        """Whether nobody wants what another task is waiting for."""
         self.on_open: Callable[[], None] | None = None
         """Called when the request is about to be issued, once."""
         self._manager: Any = None
@@ -64,17 +70,16 @@ class Source(Generic[T]):
     @property
     def is_being_read(self) -> bool:
         """Whether a task is waiting for it to open, or for its generator to yield."""
-        return self._is_opening or bool(getattr(self._own_iterator, "ag_running", False))
+        if getattr(self._own_iterator, "ag_running", False):
+            return not _is_loop_closing()  # when a loop closes its generators, nobody reads any more
+        return self._is_opening
 
     @property
     def is_spent(self) -> bool:
         """Whether there is nothing left to close: it is closed, or a generator that has finished."""
-        return self.is_closed or (self.is_generator and self.opened.ag_frame is None)
-
-    @property
-    def is_generator(self) -> bool:
-        """Whether it is an async generator, which its event loop closes if nobody else does."""
-        return self._manager is None and inspect.isasyncgen(self.opened)
+        if self._is_closed:
+            return True
+        return self._manager is None and inspect.isasyncgen(self.opened) and self.opened.ag_frame is None
 
     def __repr__(self) -> str:
         return _shown(self._given if self.opened is None else self.opened)
@@ -83,10 +88,16 @@ class Source(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        return await (await self.open()).__anext__()
+        if not self._is_closed:
+            iterator = await self.open()
+            if not self.is_refused:
+                return await iterator.__anext__()
+        raise StopAsyncIteration
 
     async def open(self) -> AsyncIterator[T]:
         """Open the stream if it is not open; a cancelled opening is for ``aclose`` to tidy up."""
+        if self._is_opening:
+            raise RuntimeError("the stream is being opened by another task already: read it from one task")
         if self.iterator is None:
             on_open, self.on_open = self.on_open, None
             if on_open is not None:
@@ -120,28 +131,53 @@ class Source(Generic[T]):
     async def aclose(self) -> None:
         """Close the stream by whichever name it closes under, once; what it raises passes.
 
-        A second call does nothing. A cancelled close is not tried again, except that an async generator
-        which is running in another task can be closed later.
+        A second call does nothing, and a cancelled close is not tried again.
         """
-        if self.is_closed:
+        if self._is_closed:
             return
-        if self._own_iterator is not None and self._own_iterator is not self.opened:
-            # An iterator that the stream made for us. Raises if it is running: then nothing is closed yet.
-            await _closed(self._own_iterator)
-        if self._manager is not None:
-            self.is_closed = True
-            await type(self._manager).__aexit__(self._manager, None, None, None)
-        elif self.opened is not None:
-            await _closed(self.opened)
-            self.is_closed = True
-        else:
-            self.drop()
+        self._is_closed = True
+        if isinstance(self.iterator, _Steady):
+            self.iterator.stop()
+        try:
+            await self._close_generator()
+        finally:
+            await self._close_stream()
 
-    def drop(self) -> None:
-        """Let go of a stream that was never opened, without a "never awaited" warning."""
-        self.is_closed = True
-        if self.opened is None and inspect.iscoroutine(self._given):
-            self._given.close()
+    def drop(self) -> bool:
+        """Let go of a stream that was never opened; ``False`` if there is more to it than that."""
+        if self.is_being_read or self.opened is not None or self._manager is not None:
+            return False
+        self._is_closed = True
+        if inspect.iscoroutine(self._given):
+            self._given.close()  # or it would complain that it was never awaited
+        return True
+
+    def shut(self) -> None:
+        """Note that its user closes the stream by a name of its own, past us."""
+        self._is_shut = True
+        self._is_closed = self._manager is None and not inspect.isasyncgen(self._own_iterator)
+        if isinstance(self.iterator, _Steady):
+            self.iterator.stop()
+
+    async def _close_generator(self) -> None:
+        """Close the generator that yields the chunks, before that which it reads from."""
+        chunks = self.opened if self._own_iterator is None else self._own_iterator
+        if inspect.isasyncgen(chunks) and not _is_loop_closing():
+            await chunks.aclose()
+
+    async def _close_stream(self) -> None:
+        if self._manager is not None:
+            generator = getattr(self._manager, "gen", None)  # what contextlib makes managers of
+            if not (inspect.isasyncgen(generator) and _is_loop_closing()):
+                await type(self._manager).__aexit__(self._manager, None, None, None)
+        elif self.opened is None:
+            self.drop()
+        elif not (self._is_shut or inspect.isasyncgen(self.opened)):
+            # A stream that cannot be closed may have an iterator that can.
+            close = _close_of(self.opened) or _close_of(self._own_iterator)
+            pending = None if close is None else close()
+            if inspect.isawaitable(pending):
+                await pending
 
 
 class _Steady:
@@ -162,13 +198,23 @@ class _Steady:
     def __anext__(self) -> Awaitable[Any]:
         return self._next()  # type: ignore[no-any-return]  # whatever awaitable the iterator makes
 
+    def stop(self) -> None:
+        """Yield nothing more, whatever the iterator would do."""
+        self._next = _over
 
-async def _closed(stream: Any) -> None:
-    close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
-    if close is not None:
-        pending = close()
-        if inspect.isawaitable(pending):
-            await pending
+
+async def _over() -> NoReturn:
+    raise StopAsyncIteration
+
+
+def _is_loop_closing() -> bool:
+    """Whether the loop is closing all its generators, at the same time: one more who does is told off."""
+    loop = asyncio._get_running_loop()  # noqa: SLF001 - documented, and there may be none
+    return bool(getattr(loop, "_asyncgens_shutdown_called", False))
+
+
+def _close_of(stream: Any) -> Callable[[], Any] | None:
+    return getattr(stream, "aclose", None) or getattr(stream, "close", None)
 
 
 def _is_iterable(thing: object) -> bool:

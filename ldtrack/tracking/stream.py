@@ -56,7 +56,10 @@ class TrackedStream(Generic[T]):
         """Open the stream, so that the provider's own attributes are there; cancellation ends the call."""
         if self._chunks.call.ending is None:
             try:
-                await self._chunks.source.open()
+                await self._chunks.call.open()
+            except GeneratorExit:
+                self._chunks.abandon()
+                raise
             except BaseException as error:
                 await self._chunks.broken_by(error)
                 raise
@@ -71,8 +74,8 @@ class TrackedStream(Generic[T]):
         """Stop reading and close the provider's stream; the call is settled before the first wait."""
         if error is None:
             await self._chunks.aclose()
-        elif self._chunks.call.ending is None:
-            await self._chunks.broken_by(error)
+        else:
+            await self._chunks.left_by(error)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -95,7 +98,7 @@ def _closing(chunks: Chunks[Any], close: Callable[[], Any]) -> Callable[[], Any]
 
     def settle_and_close() -> Any:
         chunks.stop()
-        chunks.source.is_closed = True
+        chunks.source.shut()
         return close()
 
     return settle_and_close
@@ -106,11 +109,14 @@ def _reading(chunks: Chunks[T], read: Callable[..., Awaitable[T]]) -> Callable[.
 
     async def read_and_show(*arguments: Any) -> T:
         try:
-            await chunks.source.open()
-            chunk = await read(*arguments)
+            await chunks.call.open()
+            chunk = await chunks.call.wait_for(read(*arguments))
             chunks.show(chunk)
         except StopAsyncIteration:
             await chunks.run_out()
+            raise
+        except GeneratorExit:
+            chunks.abandon()
             raise
         except BaseException as error:
             await chunks.broken_by(error)
