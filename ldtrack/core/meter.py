@@ -8,9 +8,9 @@ from __future__ import annotations
 import attrs
 
 from ldtrack.core.reading import Reading, UsageReport
-from ldtrack.core.values import Ending, TokenUsage
+from ldtrack.core.values import Ending, TokenUsage, key_of
 
-__all__ = ["Meter", "Totals"]
+__all__ = ["Meter", "Totals", "sum_of_all"]
 
 
 @attrs.define(eq=False)
@@ -34,7 +34,8 @@ class Meter:
         if reading.usage is not None:
             self.usage = reading.usage if self.usage is None else self.usage.updated_by(reading.usage)
         for call in reading.tool_calls:
-            self.tool_calls.setdefault(call.id, call.name)
+            if call.id not in self.tool_calls:
+                self.tool_calls[call.id] = key_of(call.name, "the name of a tool call")
         if reading.finished:
             self.finished = True
         if reading.failed:
@@ -72,7 +73,6 @@ class Totals:
     def of(cls, meters: list[Meter]) -> Totals:
         """Add up the calls of a run: usage summed, tool calls listed, the first token of the first."""
         firsts = [meter.first_token_ns for meter in meters if meter.first_token_ns is not None]
-        waits = [meter.model_ns for meter in meters if meter.model_ns is not None]
         usage: TokenUsage | None = None
         for meter in meters:
             used = meter.token_usage()
@@ -80,7 +80,13 @@ class Totals:
                 usage = used if usage is None else usage + used
         return cls(
             first_token_ns=min(firsts) if firsts else None,
-            model_ns=sum(waits) if waits else None,
+            model_ns=sum_of_all([meter.model_ns for meter in meters]),
             usage=usage,
             tool_calls=tuple(name for meter in meters for name in meter.tool_calls.values()),
         )
+
+
+def sum_of_all(parts: list[int | None]) -> int | None:
+    """The sum; ``None`` if there are no parts or one is unknown, since too little is worse than nothing."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if known and len(known) == len(parts) else None

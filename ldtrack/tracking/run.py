@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import attrs
 
-from ldtrack.core.meter import Totals
+from ldtrack.core.meter import Totals, sum_of_all
 from ldtrack.core.settlement import DurationBasis, Facts, settle
 from ldtrack.core.values import OUTCOME_OF, Ending, LDAIMetrics, MetricSummary, Outcome
 from ldtrack.exceptions import MisuseError
@@ -22,12 +22,13 @@ from ldtrack.tracking.run_slots import Flight
 from ldtrack.tracking.source import Source, StreamSource
 from ldtrack.tracking.stream import TrackedStream
 from ldtrack.tracking.track_methods import TrackMethods
+from ldtrack.typing import Reader
 
 if TYPE_CHECKING:
     from ldtrack.core.slots import Metric
     from ldtrack.tracking.recorder import Recorder
     from ldtrack.tracking.tracker import Tracker
-    from ldtrack.typing import Estimator, Reader
+    from ldtrack.typing import Estimator
 
 __all__ = ["Run", "RunOptions"]
 
@@ -96,17 +97,24 @@ class Run(TrackMethods):
 
         Everything is handed to the ledger before the first wait.
         """
-        ending = None if error is None else ending_of(error)
-        for call in self._calls:
-            if ending is None or ending is Ending.CLOSED_EARLY:
-                call.end_closed()
-            else:
-                call.end(ending)
-        flights = self._settle(ending)
+        flights = self._settle(self._end_calls(error))
         for call in self._calls:
             await call.close_source_quietly()
         if flights:
             await asyncio.wait(flights, timeout=self._recorder.settle_timeout)
+
+    def _end_calls(self, error: BaseException | None) -> Ending | None:
+        """End what is still open; returns how the run ended, or ``None`` if its last call says so."""
+        still_open = [call for call in self._calls if call.ending is None]
+        if error is not None and not isinstance(error, GeneratorExit):
+            ending = ending_of(error)
+            for call in still_open:
+                call.end(ending)
+            return ending
+        for call in still_open:
+            call.end_closed()
+        # A generator that is closed while it hands out a stream: whether anything was missed, that one knows.
+        return None if error is None or still_open else Ending.CLOSED_EARLY
 
     @property
     def summary(self) -> MetricSummary:
@@ -127,7 +135,9 @@ class Run(TrackMethods):
     ) -> TrackedStream[T]:
         """Wrap a provider's stream: time to first token, usage and tool calls are taken as it passes."""
         self._require_open("run.stream(...)")
-        return self._attach(Source(source), first_token, reader)
+        wrapped = Source(source)
+        _require_lookers(first_token, reader)
+        return self._attach(wrapped, first_token, reader)
 
     def alone(
         self,
@@ -138,6 +148,7 @@ class Run(TrackMethods):
     ) -> TrackedStream[T]:
         """This run as a single stream that settles it: what ``tracker.stream`` returns."""
         wrapped = Source(source)
+        _require_lookers(first_token, reader)
         self.tracker.claim_run()
         self._is_alone = True
         if wrapped.is_request_issued:
@@ -147,20 +158,26 @@ class Run(TrackMethods):
     def _attach(
         self, source: Source[T], first_token: Callable[[T], bool] | None, reader: Reader | None
     ) -> TrackedStream[T]:
-        new_estimator = self._options.estimator
-        estimator = None if new_estimator is None else new_estimator()
         call = Call(
             self,
             self._recorder,
             source,
             is_first_token=first_token,
             reader=reader,
-            estimator=estimator,
+            estimator=self._new_estimator(),
         )
         if self._options.model_time or self._recorder.idle_limit is not None:
             call.attend()
         self._calls.append(call)
         return TrackedStream(call)
+
+    def _new_estimator(self) -> Estimator | None:
+        make = self._options.estimator
+        try:
+            return None if make is None else make()
+        except Exception as error:  # noqa: BLE001 - C5: a guess at tokens is not worth a stream
+            self._recorder.failed("estimator", error)
+            return None
 
     async def call(
         self, awaitable: Awaitable[T], extractor: Callable[[T], LDAIMetrics | None] | None = None
@@ -173,8 +190,8 @@ class Run(TrackMethods):
         self._require_open("run.call(...)")
         if not inspect.isawaitable(awaitable):
             raise TypeError(
-                f"run.call(...) needs something to await, not {awaitable!r:.80} ({type(awaitable).__name__}): "
-                "for an answer that is there already, use run.observe(answer)"
+                f"run.call(...) needs something to await, not {awaitable!r:.80} "
+                f"({type(awaitable).__name__}): for an answer that is there already, use run.observe(answer)"
             )
         call = Call(self, self._recorder)
         self._calls.append(call)
@@ -243,12 +260,26 @@ class Run(TrackMethods):
     def _facts(self, outcome: Outcome) -> Facts:
         if outcome is Outcome.CANCELLED and self._options.cancelled_as is not None:
             outcome = self._options.cancelled_as
-        stated = [call.stated_ms for call in self._calls if call.stated_ms is not None]
+        stated = [call.stated_ms for call in self._calls]
         return Facts(
             totals=Totals.of([call.meter for call in self._calls]),
             outcome=outcome,
             started_ns=self._started_ns,
             ended_ns=self._recorder.clock.monotonic_ns(),
             duration_basis=self._options.duration,
-            stated_ms=sum(stated) if stated else None,
+            stated_ms=sum_of_all(stated),
+        )
+
+
+def _require_lookers(first_token: object, reader: object) -> None:
+    """Refuse, before anything is begun, what could not look at chunks."""
+    if first_token is not None and not callable(first_token):
+        raise TypeError(
+            f"first_token must be a function that is given a chunk and says whether it counts, "
+            f"not {first_token!r}"
+        )
+    if reader is not None and not isinstance(reader, Reader):
+        raise TypeError(
+            f"{reader!r} is not a reader: it needs recognises(item), read(item), wants, marks_end and "
+            "usage_hint; was the class given instead of an instance?"
         )

@@ -128,15 +128,29 @@ def test_calls_are_added_up() -> None:
     one = metered(Reading(usage=UsageReport(input=1, output=2), tool_calls=(ToolCall("a", "search"),)))
     one.first_token_ns, one.model_ns = 70, 5
     two = metered(Reading(tool_calls=(ToolCall("a", "fetch"), ToolCall("b", "search"))))
-    two.first_token_ns = 50
+    two.first_token_ns, two.model_ns = 50, 20
     three = metered(Reading(usage=UsageReport(input=10)))
     three.model_ns = 0
     assert Totals.of([one, two, three]) == Totals(
         first_token_ns=50,
-        model_ns=5,
+        model_ns=25,
         usage=TokenUsage(13, 11, 2),
         tool_calls=("search", "fetch", "search"),
     )
+
+
+def test_waiting_that_was_not_measured_everywhere_is_unknown() -> None:
+    """A sum that leaves a call out would make a slow model look fast."""
+    assert Totals.of([Meter(model_ns=5), Meter(model_ns=None)]).model_ns is None
+
+
+def test_a_tool_call_without_a_proper_name_is_refused() -> None:
+    """A reader's mistake must not reach the wire."""
+    meter = Meter()
+    for bad in ("", None, 7):
+        with pytest.raises((TypeError, ValueError), match="the name of a tool call"):
+            meter.note(Reading(tool_calls=(ToolCall("1", bad),)))  # type: ignore[arg-type]  # on purpose
+    assert meter.tool_calls == {}
 
 
 def test_a_first_token_at_the_start_of_the_clock_is_one() -> None:
