@@ -7,7 +7,6 @@ the affair of ``configs``, measuring runs that of ``tracking``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -138,8 +137,7 @@ class AIClient(ConfigMethods):
             await call.close_source_quietly()
         await self._recorder.drain()
         if sweeper is not None:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([sweeper])
+            await asyncio.wait([sweeper])
         await self.flush(timeout)
         await self._recorder.ledger.aclose()
 
@@ -196,12 +194,20 @@ class AIClient(ConfigMethods):
         return self._signer.sign(claims, now_s=self._clock.time(), context_key=context.fully_qualified_key)
 
     def _introduce(self) -> None:
-        """Say once which library is at work; an asynchronous client listens only once it is started."""
+        """Say once which library is at work.
+
+        An asynchronous client listens only once it is started, so that one hears of us when this client is
+        entered, or first asked for a config.
+        """
         if not self._is_introduced:
             self._is_introduced = True
-            self._note_usage(events.sdk_info(SDK_NAME, VERSION), _INTERNAL)
+            self._emit_quietly(events.sdk_info(SDK_NAME, VERSION), _INTERNAL)
 
     def _note_usage(self, event: Event, context: Context) -> None:
+        self._introduce()
+        self._emit_quietly(event, context)
+
+    def _emit_quietly(self, event: Event, context: Context) -> None:
         if not self._usage_events:
             return
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import attrs
 from ldclient import Context
 
 from ldtrack.configs.evaluate import NewTracker, evaluate_agent, evaluate_completion, evaluate_judge
@@ -82,9 +83,10 @@ class ConfigMethods:
         A malformed flag gives the default, and says so in ``problems``. Cancelling the wait leaves
         nothing behind but a usage event.
         """
+        chosen = _chosen(default, _NO_COMPLETION)
         self._report("completion-config", key, context)
         filling = self._filling(context, variables)
-        return await self._config(key, context, default or _NO_COMPLETION, evaluate_completion, filling)
+        return await self._config(key, context, chosen, evaluate_completion, filling)
 
     async def completion_config_template(
         self, key: str, context: Context, default: AICompletionConfigDefault | None = None
@@ -93,8 +95,9 @@ class ConfigMethods:
 
         Cancelling the wait leaves nothing behind but a usage event.
         """
+        chosen = _chosen(default, _NO_COMPLETION)
         self._report("completion-config-template", key, context)
-        return await self._config(key, context, default or _NO_COMPLETION, evaluate_completion, None)
+        return await self._config(key, context, chosen, evaluate_completion, None)
 
     async def agent_config(
         self,
@@ -108,9 +111,10 @@ class ConfigMethods:
         A malformed flag gives the default, and says so in ``problems``. Cancelling the wait leaves
         nothing behind but a usage event.
         """
+        chosen = _chosen(default, _NO_AGENT)
         self._report("agent-config", key, context)
         filling = self._filling(context, variables)
-        return await self._config(key, context, default or _NO_AGENT, evaluate_agent, filling)
+        return await self._config(key, context, chosen, evaluate_agent, filling)
 
     async def agent_config_template(
         self, key: str, context: Context, default: AIAgentConfigDefault | None = None
@@ -119,8 +123,9 @@ class ConfigMethods:
 
         Cancelling the wait leaves nothing behind but a usage event.
         """
+        chosen = _chosen(default, _NO_AGENT)
         self._report("agent-config-template", key, context)
-        return await self._config(key, context, default or _NO_AGENT, evaluate_agent, None)
+        return await self._config(key, context, chosen, evaluate_agent, None)
 
     async def agent_configs(
         self, requests: Iterable[AIAgentConfigRequest], context: Context
@@ -156,9 +161,10 @@ class ConfigMethods:
         A malformed flag gives the default, and says so in ``problems``. Cancelling the wait leaves
         nothing behind but a usage event.
         """
+        chosen = _chosen(default, _NO_JUDGE)
         self._report("judge-config", key, context)
         filling = self._filling(context, variables)
-        return await self._config(key, context, default or _NO_JUDGE, evaluate_judge, filling)
+        return await self._config(key, context, chosen, evaluate_judge, filling)
 
     async def judge_config_template(
         self, key: str, context: Context, default: AIJudgeConfigDefault | None = None
@@ -167,8 +173,9 @@ class ConfigMethods:
 
         Cancelling the wait leaves nothing behind but a usage event.
         """
+        chosen = _chosen(default, _NO_JUDGE)
         self._report("judge-config-template", key, context)
-        return await self._config(key, context, default or _NO_JUDGE, evaluate_judge, None)
+        return await self._config(key, context, chosen, evaluate_judge, None)
 
     def _report(self, method: str, key: str, context: Context) -> None:
         if not is_unicode(key_of(key, "the key of an AI Config")):
@@ -198,13 +205,38 @@ class ConfigMethods:
         evaluate: Evaluate[DefaultT, ConfigT],
         filling: Interpolation | None,
     ) -> ConfigT:
-        served = await self._flags.value(key, context, default.to_dict())
+        served, failures = await self._served(key, context, default)
 
         def new_tracker(attribution: Attribution) -> Tracker:
             return Tracker(self._recorder, attribution, context)
 
         config = evaluate(key, served, default, filling, new_tracker)
+        if failures:
+            config = attrs.evolve(config, problems=failures)
         if config.problems:
             said = " ".join(config.problems)
             self._recorder.hint(f"flag {key}: {said}", f"AI Config {key!r} has problems: {said}")
         return config
+
+    async def _served(self, key: str, context: Context, default: DefaultT) -> tuple[Any, tuple[str, ...]]:
+        """The flag's value, or the default's and why.
+
+        The SDK means never to raise; it does when its store fails before the first flags have arrived.
+        """
+        fallback = default.to_dict()
+        try:
+            return await self._flags.value(key, context, fallback), ()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller named a default for it
+            failure = f"The flag could not be evaluated ({type(error).__name__})."
+            return fallback, (failure, "So the caller's default is used.")
+
+
+def _chosen(default: DefaultT | None, disabled: DefaultT) -> DefaultT:
+    if default is None:
+        return disabled
+    if not isinstance(default, type(disabled)):
+        raise TypeError(
+            f"default must be an ldtrack.{type(disabled).__name__} or None, not {default!r} "
+            f"({type(default).__name__})"
+        )
+    return default

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import inspect
 from collections import deque
+from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ldtrack.core.slots import Claim
@@ -79,14 +80,20 @@ class LDClientDestination:
         home = self._home
         return lambda *arguments: home.call_soon_threadsafe(self._client.track, *arguments)
 
+    def _at_home(self, work: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
+        home = self._home
+        if home is None or home is _running_loop() or not home.is_running():
+            return work
+        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, home))
+
     async def flush(self, timeout: float) -> FlushResult:
         """Ask the SDK to deliver soon, waiting where it can be waited for; cancelling loses nothing."""
         if self._left_over:
             with contextlib.suppress(Exception):
-                self._send_left_over(self._client.track)
+                self._send_left_over(self._track_at_home() if self.is_async else self._client.track)
         wait = getattr(self._client, "flush_and_wait", None)
         if wait is not None:
-            await wait(timeout)
+            await self._at_home(wait(timeout))
         else:
             self._client.flush()
         return FlushResult(pending=len(self._left_over))
