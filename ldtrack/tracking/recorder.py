@@ -78,11 +78,12 @@ class Recorder:
     _runs: weakref.WeakValueDictionary[str, RunSlots] = attrs.field(
         factory=weakref.WeakValueDictionary, init=False
     )
-    _runs_lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
+    """Guards the runs and the counters; re-entrant, since a finalizer may come to record something too."""
 
     def slots_of(self, run_id: str) -> RunSlots:
         """The slots that all trackers of this run share, for a tracker resumed from a token."""
-        with self._runs_lock:
+        with self._lock:
             slots = self._runs.get(run_id)
             if slots is None:
                 slots = self._runs[run_id] = RunSlots(self.ledger)
@@ -90,7 +91,7 @@ class Recorder:
 
     def share(self, run_id: str, slots: RunSlots) -> None:
         """Let trackers resumed from this run's token find its slots. Done when a token is handed out."""
-        with self._runs_lock:
+        with self._lock:
             self._runs.setdefault(run_id, slots)
 
     def stats(self) -> Stats:
@@ -104,7 +105,8 @@ class Recorder:
 
     def duplicate(self, metric: Metric, run_id: str) -> None:
         """Note an explicit call for a slot that is filled: log the first of its kind."""
-        self.duplicates += 1
+        with self._lock:
+            self.duplicates += 1
         said = (
             f"the {metric.name} of run {run_id} is recorded already, so this call records nothing; "
             "a new run needs a new tracker: config.create_tracker()"
@@ -115,8 +117,10 @@ class Recorder:
 
     def failed(self, kind: str, error: BaseException) -> None:
         """Note that something failed while recording implicitly: counted always, logged once per kind."""
-        self.failures[kind] += 1
-        if self.failures[kind] == 1:
+        with self._lock:
+            self.failures[kind] += 1
+            is_first = self.failures[kind] == 1
+        if is_first:
             log.warning(
                 "ldtrack could not record something (%s): %r. Further failures of this kind are only "
                 "counted, in stats.failures.",
@@ -126,8 +130,10 @@ class Recorder:
 
     def hint(self, kind: str, text: str) -> None:
         """Say something useful, once per kind."""
-        if kind not in self._hints:
+        with self._lock:
+            is_new = kind not in self._hints
             self._hints.add(kind)
+        if is_new:
             log.warning("%s", text)
 
     def keep_watch(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -8,13 +8,14 @@ cancellation could fall between the decision and the hand-over. Only the answer 
 wait is awaited; for as long, the claimant holds the slot's lock, and later callers queue behind it.
 
 The locks belong to event loops, the decision does not: a caller from another loop or thread goes to the
-ledger, whose answer is one atomic step.
+ledger, whose answer is one atomic step. What several threads write in here is written in one step as well:
+an item set, appended or removed, and never a changed copy put in the place of what was read.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import cast
@@ -30,6 +31,9 @@ _FREE, _CLAIMED, _RECORDED = SlotState.FREE, SlotState.CLAIMED, SlotState.RECORD
 Flight = asyncio.Future[bool]
 """A claim that the ledger has taken over and not answered yet."""
 
+Place = tuple[Metric, asyncio.AbstractEventLoop]
+"""A slot as one event loop sees it: nobody may wait for a flight that belongs to another loop."""
+
 Failed = Callable[[BaseException], None]
 """Is told what went wrong with a claim that nobody waits for."""
 
@@ -40,19 +44,24 @@ class RunSlots(SlotSheet):
     One of these is made per run. What most runs never need is a class attribute until it is needed.
     """
 
-    tool_calls: tuple[str, ...] = ()
     is_run = False
     """Whether a run of this tracker was begun; there is one at most."""
     is_cancelled = False
     """Whether the run ended as cancelled, which no event says."""
     ending: Ending | None = None
     model_ms: int | None = None
-    _flights: Mapping[Metric, Flight] = MappingProxyType({})
-    _locks: Mapping[tuple[Metric, asyncio.AbstractEventLoop], asyncio.Lock] = MappingProxyType({})
+    _tool_calls: Sequence[str] = ()
+    _flights: Mapping[Place, Flight] = MappingProxyType({})
+    _locks: Mapping[Place, asyncio.Lock] = MappingProxyType({})
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
         self._ledger = ledger
+
+    @property
+    def tool_calls(self) -> tuple[str, ...]:
+        """The tool calls that were recorded, in their order."""
+        return tuple(self._tool_calls)
 
     def outcome(self) -> Outcome | None:
         """The run's outcome: what was recorded, or that it was cancelled."""
@@ -73,7 +82,7 @@ class RunSlots(SlotSheet):
         if slot is not None and (state := self.states[slot]) is not _FREE:
             if state is not _CLAIMED:
                 return False
-            if self._is_in_flight_here(metric):
+            if self._flight_here(metric) is not None:
                 return None
         answer = self._ledger.submit(claim)
         if answer is True:
@@ -81,7 +90,7 @@ class RunSlots(SlotSheet):
                 self.values[slot] = value
                 self.states[slot] = _RECORDED
             elif metric is TOOL_CALL:
-                self.tool_calls += (cast("str", value),)
+                self._list_tool_call(value)
         elif answer is False:
             self.advance(metric, Step.REFUSE)
         else:
@@ -90,9 +99,9 @@ class RunSlots(SlotSheet):
 
     def _take_off(self, metric: Metric, value: object, flight: Flight) -> None:
         self.advance(metric, Step.CLAIM)
-        if metric.slot is not None and metric not in self._flights:
-            # In flight from another loop already: then that one stays the one to queue behind.
-            self._flights = {**self._flights, metric: flight}
+        if metric.slot is not None:
+            # If one is in flight here already, then that one stays the one to queue behind.
+            self._own_flights().setdefault((metric, flight.get_loop()), flight)
         flight.add_done_callback(partial(self._land, metric, value))
 
     async def answer_to(self, claim: Claim, value: object, mine: Flight | None) -> bool:
@@ -103,7 +112,7 @@ class RunSlots(SlotSheet):
         async with self._lock(metric):
             answer: bool | Flight | None = mine
             while answer is None:
-                flight = self._flights.get(metric)
+                flight = self._flight_here(metric)
                 if flight is not None:
                     await asyncio.wait([flight])
                 answer = self.claim(claim, value)
@@ -117,9 +126,10 @@ class RunSlots(SlotSheet):
             failed(error)
             return None
         if answer is None:
+            flight = self._flight_here(claim.metric)
+            assert flight is not None, "that is what None says, and no other loop takes it away"
             # If the claim in flight fails, this one takes over.
-            again = partial(self._claim_again, claim, value, failed)
-            self._flights[claim.metric].add_done_callback(again)
+            flight.add_done_callback(partial(self._claim_again, claim, value, failed))
         elif not isinstance(answer, bool):
             answer.add_done_callback(partial(_tell_failure, failed))
             return answer
@@ -130,8 +140,9 @@ class RunSlots(SlotSheet):
 
     def _land(self, metric: Metric, value: object, flight: Flight) -> None:
         """Take the ledger's answer in; this happens whether or not anybody still waits for it."""
-        if self._flights.get(metric) is flight:
-            self._flights = {other: theirs for other, theirs in self._flights.items() if theirs is not flight}
+        place = (metric, flight.get_loop())
+        if self._flights.get(place) is flight:
+            del self._own_flights()[place]
         if flight.cancelled() or flight.exception() is not None:
             self.advance(metric, Step.FAIL)
         elif not flight.result():
@@ -139,23 +150,29 @@ class RunSlots(SlotSheet):
         else:
             self.advance(metric, Step.CONFIRM, value)
             if metric is TOOL_CALL:
-                self.tool_calls += (cast("str", value),)
+                self._list_tool_call(value)
 
-    def _is_in_flight_here(self, metric: Metric) -> bool:
-        flight = self._flights.get(metric)
-        if flight is None:
-            return False
+    def _flight_here(self, metric: Metric) -> Flight | None:
+        """The claim for the metric's slot that is in flight in the running loop."""
         try:
-            return flight.get_loop() is asyncio.get_running_loop()
+            return self._flights.get((metric, asyncio.get_running_loop()))
         except RuntimeError:  # no loop in this thread
-            return False
+            return None
+
+    def _own_flights(self) -> dict[Place, Flight]:
+        return cast("dict[Place, Flight]", vars(self).setdefault("_flights", {}))
+
+    def _list_tool_call(self, tool_key: object) -> None:
+        vars(self).setdefault("_tool_calls", []).append(tool_key)
 
     def _lock(self, metric: Metric) -> asyncio.Lock:
         """The slot's lock in the running loop, made when there is first something to wait for."""
-        key = (metric, asyncio.get_running_loop())
-        if key not in self._locks:
-            self._locks = {**self._locks, key: asyncio.Lock()}
-        return self._locks[key]
+        place = (metric, asyncio.get_running_loop())
+        lock = self._locks.get(place)
+        if lock is None:
+            lock = asyncio.Lock()
+            cast("dict[Place, asyncio.Lock]", vars(self).setdefault("_locks", {}))[place] = lock
+        return lock
 
 
 async def landed(flight: Flight) -> bool:
