@@ -183,9 +183,9 @@ class Call:
 
     def _begin(self) -> None:
         """Note that the request is being issued, and in which loop."""
+        assert self._run is not None, "what has ended is not opened"
         self._move_to(_running_loop())
-        if self._run is not None:
-            self._run.begin()
+        self._run.begin()
 
     async def open(self) -> None:
         """Open the stream, in time that counts as the provider's; cancelling it is for the caller to end."""
@@ -220,9 +220,12 @@ class Call:
     def _ended(self, ending: Ending) -> None:
         self.ending = ending
         self._recorder.open_calls.discard(self)
-        run, self._run = self._run, None  # a run holds its calls: what has ended must not be kept by a cycle
-        if run is not None:
-            run.call_ended(self)
+        # Run and source know their call: what has ended must not be kept by a cycle.
+        run, self._run = self._run, None
+        assert run is not None, "a call ends once"
+        if self.source is not None:
+            self.source.on_open = None
+        run.call_ended(self)
 
     def _fold_rest(self) -> None:
         """Take in what is left to be known, and let go of what could not be recorded."""
