@@ -1,0 +1,212 @@
+"""Every block of Python in the README and in docs/ is run; none is skipped."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from fake_http import FakeServer, openai_client
+from ldclient import Context
+from pages import CHECKOUT, PAGES, blocks_of
+from recorded import CHAT_USAGE, chat_answer, chat_stream
+
+from ldtrack import AICompletionConfigDefault
+from ldtrack.testing import Recording, RecordingClient, recording
+
+pytest_plugins = ["pytester"]
+
+Namespace = dict[str, Any]
+ADA = Context.builder("ada").name("Ada").build()
+QUESTION = {"role": "user", "content": "Hi"}
+FLAG = {
+    "_ldMeta": {"enabled": True, "variationKey": "short", "version": 3},
+    "model": {"name": "gpt-4o"},
+    "messages": [{"role": "system", "content": "You help {{name}}."}],
+}
+
+
+@contextlib.asynccontextmanager
+async def plain() -> AsyncIterator[Namespace]:
+    """A page that needs nothing."""
+    yield {}
+
+
+@contextlib.asynccontextmanager
+async def concepts() -> AsyncIterator[Namespace]:
+    """A LaunchDarkly client, OpenAI's package over a transport in memory, and a provider called Acme."""
+
+    @attrs.frozen
+    class Part:
+        text: str
+        is_last: bool = False
+        tokens_in: int = 3
+        tokens_out: int = 4
+
+    Part.__module__ = "acme.streaming"
+
+    async def acme_stream() -> AsyncIterator[Part]:
+        yield Part("Hel")
+        yield Part("lo", is_last=True)
+
+    async def words() -> AsyncIterator[str]:
+        yield "Hel"
+        yield "lo"
+
+    server = FakeServer(chat_answer("Plan"), chat_stream("Hel", "lo"), chat_answer("Hello"))
+    client = RecordingClient({"support-chat": FLAG})
+    yield {
+        "ld_client": client,
+        "context": ADA,
+        "openai": openai_client(server=server),
+        "question": QUESTION,
+        "show": lambda chunk: None,
+        "words": words,
+        "acme_stream": acme_stream,
+        "new_secret": "a secret of this year",
+        "old_secret": "a secret of last year",
+    }
+    # A run of two calls, with the usage of both, and one vote of each of two trackers.
+    names = [event.key.removeprefix("$ld:ai:") for event in client.events]
+    totals = [event.metric_value for event in client.events if event.key.endswith("tokens:total")]
+    assert totals[0] == 2 * CHAT_USAGE["total_tokens"]
+    assert names.count("feedback:user:positive") == 2
+    assert names.count("feedback:user:negative") == 0
+
+
+@contextlib.asynccontextmanager
+async def migrating() -> AsyncIterator[Namespace]:
+    """What somebody has who uses LaunchDarkly's SDK: a client, a context, a default, a stream."""
+
+    async def source() -> AsyncIterator[str]:
+        yield "Hello"
+
+    client = RecordingClient({"support-chat": FLAG})
+    default = AICompletionConfigDefault(enabled=False)
+    yield {
+        "ld_client": client,
+        "context": ADA,
+        "default": default,
+        "source": source,
+        "show": lambda chunk: None,
+    }
+    assert [event.key for event in client.events][-1] == "$ld:ai:generation:success"
+
+
+PRELUDES: dict[str, Callable[[], AbstractAsyncContextManager[Namespace]]] = {
+    "concepts.md": concepts,
+    "migrating.md": migrating,
+}
+ELSEWHERE = {"README.md", "testing.md"}
+"""Pages whose blocks are run by a test of their own below."""
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in ELSEWHERE], ids=lambda p: p.name)
+async def test_blocks_run_from_top_to_bottom(page: Path) -> None:
+    """A page is one program: whatever a block needs stands above it, or in the page's prelude."""
+    async with PRELUDES.get(page.name, plain)() as namespace:
+        for block in blocks_of(page):
+            await block.run(namespace)
+
+
+def test_every_page_was_found() -> None:
+    """The tests look at pages that are there, and at blocks where there are some."""
+    found = {page.name: len(blocks_of(page)) for page in PAGES}
+    assert {"README.md", "concepts.md", "migrating.md", "testing.md"} <= set(found)
+    assert ELSEWHERE | set(PRELUDES) <= {name for name, blocks in found.items() if blocks}
+
+
+# README
+
+
+@pytest.fixture
+async def readme() -> Namespace:
+    """What the README's block defines, with a `save` that keeps what it is given."""
+    saved: list[str] = []
+    namespace: Namespace = {"save": saved.append, "saved": saved}
+    (block,) = blocks_of(CHECKOUT / "README.md")
+    await block.run(namespace)
+    return namespace
+
+
+@pytest.fixture
+def ld() -> Recording:
+    """A client over fakes, with the README's flag."""
+    return recording({"support-chat": FLAG})
+
+
+async def test_the_readme_s_answer(readme: Namespace, ld: Recording) -> None:
+    """Read to its end: the chunks of the provider, all events of a run, and the token saved."""
+    server = FakeServer(chat_stream("Hel", "lo"))
+    answer = readme["answer"](ld.ai, ADA, openai_client(server=server), QUESTION)
+    texts = [chunk.choices[0].delta.content or "" async for chunk in answer if chunk.choices]
+    assert "".join(texts) == "Hello"
+    assert server.requests[0]["messages"] == [{"role": "system", "content": "You help Ada."}, QUESTION]
+    assert ld.names() == [
+        *("duration:total", "tokens:ttf", "generation:success"),
+        *("tokens:total", "tokens:input", "tokens:output"),
+    ]
+    assert server.closed == 1
+    assert len(readme["saved"]) == 1
+
+
+async def test_the_readme_s_answer_closed_early(readme: Namespace, ld: Recording) -> None:
+    """Closed after the first token: the run is timed, its stream closed, and no verdict sent."""
+    server = FakeServer(chat_stream("Hel", "lo"))
+    answer = readme["answer"](ld.ai, ADA, openai_client(server=server), QUESTION)
+    async for chunk in answer:
+        if chunk.choices[0].delta.content:
+            break
+    await answer.aclose()
+    assert ld.names() == ["duration:total", "tokens:ttf"]
+    assert server.closed == 1
+
+
+async def test_the_readme_s_vote(readme: Namespace, ld: Recording) -> None:
+    """It counts once, for the run that was answered."""
+    client = openai_client(chat_stream("Hello"))
+    async for _ in readme["answer"](ld.ai, ADA, client, QUESTION):
+        pass
+    (token,) = readme["saved"]
+    assert await readme["rate"](ld.ai, ADA, token) is True
+    assert await readme["rate"](ld.ai, ADA, token) is False
+    assert ld.names()[-1] == "feedback:user:positive"
+    assert len({event.data["runId"] for event in ld.events}) == 1
+
+
+# docs/testing.md
+
+FIXTURES = """
+import pytest
+from ldclient import Context
+
+
+@pytest.fixture
+def context():
+    return Context.create("ada")
+
+
+@pytest.fixture
+def words():
+    async def words(*said):
+        for word in said:
+            yield word
+
+    return words
+"""
+
+
+def test_the_tests_of_the_testing_page(pytester: pytest.Pytester) -> None:
+    """Its blocks are one file of tests, and all of them pass, in a project of their own."""
+    code = "\n\n".join(block.code for block in blocks_of(CHECKOUT / "docs" / "testing.md"))
+    tests = code.count("def test_")
+    assert tests >= 5
+    pytester.makeconftest(FIXTURES)
+    pytester.makepyfile(code)
+    pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
+    ran = pytester.runpytest_subprocess("-p", "no:anyio", "-p", "no:cacheprovider", "-W", "error")
+    ran.assert_outcomes(passed=tests)
