@@ -62,8 +62,11 @@ class LDClientDestination:
         track(key, context, data, value)
 
     def _send_left_over(self, track: Any) -> None:
-        while self._left_over:
-            arguments = self._left_over.popleft()
+        while True:
+            try:
+                arguments = self._left_over.popleft()
+            except IndexError:  # asked like this, since another thread may take the last one
+                return
             try:
                 track(*arguments)
             except BaseException:

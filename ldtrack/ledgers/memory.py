@@ -50,18 +50,25 @@ class MemoryLedger:
                 filled = self._older.get(run_id, 0)
             if filled & bit:
                 return False
+            # Before the claim is sent: a finalizer may claim the same slot from within the sending.
+            newer[run_id] = filled | bit
+            if len(newer) > self._half:
+                self._older, self._newer = newer, {}
             try:
                 self._send(claim)
             except Exception as error:
+                self._free(run_id, bit)
                 raise LedgerError(
                     f"the {metric.name} of run {run_id} could not be recorded: the destination refused it "
                     f"({error}); the slot is free again, the call may be repeated"
                 ) from error
-            newer[run_id] = filled | bit
             self.recorded += 1
-            if len(newer) > self._half:
-                self._older, self._newer = newer, {}
         return True
+
+    def _free(self, run_id: str, bit: int) -> None:
+        for runs in (self._newer, self._older):
+            if run_id in runs:
+                runs[run_id] &= ~bit
 
     async def flush(self, timeout: float) -> FlushResult:
         """Pass the flush on to the destination; cancelling the wait loses nothing."""
