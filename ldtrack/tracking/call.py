@@ -218,11 +218,12 @@ class Call:
             self._ended(self.meter.ending_when_closed())
 
     def _ended(self, ending: Ending) -> None:
-        self.ending = ending
-        self._recorder.open_calls.discard(self)
         # Run and source know their call: what has ended must not be kept by a cycle.
         run, self._run = self._run, None
-        assert run is not None, "a call ends once"
+        if run is None:
+            return  # ended meanwhile, by another thread or by what was asked for the rest
+        self.ending = ending
+        self._recorder.open_calls.discard(self)
         if self.source is not None:
             self.source.on_open = None
         run.call_ended(self)
@@ -232,6 +233,7 @@ class Call:
         held, self._held = self._held, None
         if held is not None:
             self._see(held)
+        estimator, self._estimator = self._estimator, None
         meter = self.meter
         try:
             meter.stated = meter.token_usage()
@@ -239,8 +241,8 @@ class Call:
             self._recorder.failed("reader", error)
             meter.usage = None
         try:
-            if meter.stated is None and self._estimator is not None:
-                meter.stated = _estimate_of(self._estimator)
+            if meter.stated is None and estimator is not None:
+                meter.stated = _estimate_of(estimator)
         except Exception as error:  # noqa: BLE001 - C5
             self._recorder.failed("estimator", error)
 
