@@ -1,0 +1,364 @@
+"""The whole public API, used as users will use it, and checked by mypy and pyright. Never executed.
+
+Rule for this file: every call stands where its result's type matters, and says that type. A line
+with an ignore is a call that must not pass: were it to pass, the ignore would be reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, assert_type
+
+import anthropic
+import openai
+from ldclient import Context, LDClient, Result
+from ldclient.async_client import AsyncLDClient
+from openai import AsyncStream
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+import ldtrack
+from ldtrack import (
+    AIAgentConfig,
+    AIAgentConfigDefault,
+    AIAgentConfigRequest,
+    AIClient,
+    AICompletionConfig,
+    AICompletionConfigDefault,
+    AIJudgeConfig,
+    AIJudgeConfigDefault,
+    DuplicateError,
+    Ending,
+    Feedback,
+    FlushResult,
+    InvalidTokenError,
+    JudgeConfiguration,
+    JudgeResult,
+    LDAIMetrics,
+    LDMessage,
+    LDTool,
+    LdtrackError,
+    LedgerError,
+    MemoryLedger,
+    MetricSummary,
+    MisuseError,
+    ModelConfig,
+    Outcome,
+    Privacy,
+    ProviderConfig,
+    Run,
+    Stats,
+    TokenSigner,
+    TokenUsage,
+    TrackedStream,
+    Tracker,
+)
+from ldtrack.core.reading import Reading, UsageReport, Wants
+from ldtrack.core.slots import Claim
+from ldtrack.testing import (
+    AsyncRecordingClient,
+    ManualClock,
+    RecordedEvent,
+    Recording,
+    RecordingClient,
+    RecordingLedger,
+    SequentialIds,
+    recording,
+    strict,
+)
+from ldtrack.typing import Clock, Destination, Estimator, LaunchDarklyClient, Ledger, Reader
+
+
+class Frames:
+    """A reader."""
+
+    wants = Wants.EVERY
+    marks_end = False
+    usage_hint = ""
+
+    def recognises(self, item: object) -> bool:
+        return isinstance(item, tuple)
+
+    def read(self, item: Any) -> Reading | None:
+        return Reading(content=True, usage=UsageReport(input=1))
+
+
+class Guess:
+    """An estimator."""
+
+    def see(self, chunk: Any) -> None: ...
+
+    def usage(self) -> TokenUsage | None:
+        return TokenUsage(output=1)
+
+
+class Nowhere:
+    """A destination."""
+
+    def send(self, claim: Claim) -> None: ...
+
+    async def flush(self, timeout: float) -> FlushResult:
+        return FlushResult(delivered=1)
+
+
+def protocols() -> tuple[Reader, Estimator, Clock, list[Ledger], list[LaunchDarklyClient]]:
+    """What parts plug in through."""
+    destination: Destination = Nowhere()
+    ledgers: list[Ledger] = [MemoryLedger(destination, max_runs=10), RecordingLedger()]
+    return Frames(), Guess(), ManualClock(), ledgers, [RecordingClient(), AsyncRecordingClient()]
+
+
+PRIVACY = Privacy(
+    private_attributes=["email"],  # type: ignore[list-item]  # attrs understands `converter=tuple` so
+    all_attributes_private=False,
+    include_private=False,
+)
+
+
+async def client(sync: LDClient, asynchronous: AsyncLDClient, context: Context) -> None:
+    """The front door."""
+    async with AIClient(asynchronous) as entered:
+        assert_type(entered, AIClient)
+    signer = TokenSigner({"new": b"0123456789abcdef", "old": "0123456789abcdef"}, ttl=60, bind_context=False)
+    ai = AIClient(
+        sync,
+        ledger=MemoryLedger(Nowhere()),
+        signer=signer,
+        clock=ManualClock(),
+        run_ids=SequentialIds(),
+        readers=[Frames()],
+        usage_events=False,
+        escape_html=True,
+        privacy=PRIVACY,
+        blocking_store=True,
+        model_time=True,
+        idle_limit=60,
+        estimator=Guess,
+        settle_timeout=0.5,
+        close_timeout=1,
+    )
+    assert_type(ai.resume("token", context), Tracker)
+    assert_type(ai.create_tracker("token", context), Result)
+    assert_type(await ai.flush(timeout=1), FlushResult)
+    assert_type(await ai.flush(), FlushResult)
+    assert_type(ai.stats, Stats)
+    assert_type(ai.stats.failures, Mapping[str, int])
+    assert_type(TokenSigner.from_key("0123456789abcdef", key_id="k"), TokenSigner)
+    version: str = ldtrack.__version__
+    assert version
+    await ai.aclose(timeout=1)
+
+
+async def configs(ai: AIClient, context: Context) -> None:
+    """All kinds of configs and their defaults."""
+    model = ModelConfig("gpt", parameters={"temperature": 0.2}, custom={"a": [1]}, region="eu")
+    tool = LDTool("search", description="d", type="function", parameters={}, custom_parameters={})
+    judges = JudgeConfiguration([JudgeConfiguration.Judge("polite", 0.5)])
+    messages = [LDMessage("system", "Hello {{name}}")]
+    completion_default = AICompletionConfigDefault(
+        enabled=True,
+        model=model,
+        provider=ProviderConfig("openai"),
+        messages=messages,
+        judge_configuration=judges,
+        tools={"search": tool},
+    )
+    completion = await ai.completion_config("key", context, completion_default, {"name": "Ada"})
+    assert_type(completion, AICompletionConfig)
+    assert_type(await ai.completion_config_template("key", context, completion_default), AICompletionConfig)
+    assert_type(completion.messages, tuple[LDMessage, ...] | None)
+    assert_type(completion.model, ModelConfig | None)
+    assert_type(completion.enabled, bool)
+    assert_type(completion.problems, tuple[str, ...])
+    assert_type(completion.to_dict(), dict[str, Any])
+    assert_type(completion.create_tracker(), Tracker)
+
+    agent_default = AIAgentConfigDefault(
+        enabled=True, model=model, instructions="Be brief.", tools={"s": tool}
+    )
+    agent = await ai.agent_config("key", context, agent_default, variables={"name": "Ada"})
+    assert_type(agent, AIAgentConfig)
+    assert_type(agent.instructions, str | None)
+    assert_type(await ai.agent_config_template("key", context), AIAgentConfig)
+    requests = [AIAgentConfigRequest("key", agent_default, {"a": 1}), AIAgentConfigRequest("other")]
+    assert_type(await ai.agent_configs(requests, context), dict[str, AIAgentConfig])
+
+    judge_default = AIJudgeConfigDefault(enabled=True, messages=messages, evaluation_metric_key="m")
+    judge = await ai.judge_config("key", context, judge_default)
+    assert_type(judge, AIJudgeConfig)
+    assert_type(judge.evaluation_metric_key, str | None)
+    assert_type(await ai.judge_config_template("key", context), AIJudgeConfig)
+    assert_type(AICompletionConfigDefault.disabled(), AICompletionConfigDefault)
+    assert_type(AIAgentConfigDefault.disabled(), AIAgentConfigDefault)
+    assert_type(AIJudgeConfigDefault.disabled(), AIJudgeConfigDefault)
+
+    # Two families: a default has no tracker, and a config of one kind is no default of another.
+    completion_default.create_tracker()  # type: ignore[attr-defined]
+    await ai.agent_config("key", context, completion_default)  # type: ignore[arg-type]
+    completion.enabled = False  # type: ignore[misc]
+
+
+async def metrics(tracker: Tracker) -> None:
+    """Everything that can be tracked by hand."""
+    assert_type(await tracker.track_duration(1.5), bool)
+    assert_type(await tracker.track_time_to_first_token(1), bool)
+    assert_type(await tracker.track_tokens(TokenUsage(3, 1, 2, cached_input=1, reasoning=1)), bool)
+    assert_type(await tracker.track_success(), bool)
+    assert_type(await tracker.track_error(), bool)
+    assert_type(await tracker.track_feedback(Feedback.POSITIVE), bool)
+    assert_type(await tracker.track_feedback("negative"), bool)
+    assert_type(await tracker.track_feedback({"kind": "positive"}), bool)
+    assert_type(await tracker.track_tool_call("search"), bool)
+    assert_type(await tracker.track_tool_calls(name for name in ("search", "buy")), bool)
+    result = JudgeResult(judge_config_key="j", metric_key="m", score=0.5, sampled=True, success=True)
+    assert_type(await tracker.track_judge_result(result), bool)
+    assert_type(tracker.run_id, str)
+    assert_type(tracker.resumption_token, str)
+
+    summary = tracker.summary
+    assert_type(summary, MetricSummary)
+    assert_type(summary.duration_ms, int | None)
+    assert_type(summary.time_to_first_token, int | None)
+    assert_type(summary.tokens, TokenUsage | None)
+    assert_type(summary.success, bool | None)
+    assert_type(summary.feedback, Feedback | None)
+    assert_type(summary.tool_calls, tuple[str, ...])
+    assert_type(summary.outcome, Outcome | None)
+    assert_type(summary.ending, Ending | None)
+    assert_type(summary.model_ms, int | None)
+
+
+async def operations(tracker: Tracker, sdk: openai.AsyncOpenAI) -> None:
+    """Wrapping a whole operation keeps the type of its result."""
+
+    def sync_answer() -> bytes:
+        return b""
+
+    async def async_answer() -> str:
+        return ""
+
+    async def completion() -> ChatCompletion:
+        return await sdk.chat.completions.create(model="gpt", messages=[])
+
+    def extract(answer: ChatCompletion) -> LDAIMetrics | None:
+        return LDAIMetrics(
+            success=bool(answer.choices), tokens=TokenUsage(1), tool_calls=["a"], duration_ms=1
+        )
+
+    def extract_text(answer: str) -> LDAIMetrics:
+        return LDAIMetrics(success=bool(answer))
+
+    def extract_bytes(answer: bytes) -> None: ...
+
+    assert_type(await tracker.track_duration_of(async_answer), str)
+    assert_type(await tracker.track_duration_of(sync_answer), bytes)
+    assert_type(await tracker.track_metrics_of(extract, completion), ChatCompletion)
+    assert_type(await tracker.track_metrics_of(extract_text, async_answer), str)
+    assert_type(await tracker.track_metrics_of(extract_bytes, sync_answer), bytes)
+
+
+async def runs(tracker: Tracker, sdk: openai.AsyncOpenAI) -> None:
+    """A run and its calls."""
+    run = tracker.run(cancelled_as=Outcome.ERROR, duration="model", model_time=True, estimator=Guess)
+    assert_type(run, Run)
+    tracker.run(duration="cpu")  # type: ignore[arg-type]
+    async with run as entered:
+        assert_type(entered, Run)
+        answer = await entered.call(sdk.chat.completions.create(model="gpt", messages=[]))
+        assert_type(answer, ChatCompletion)
+        future: Awaitable[int] = entered_future()
+        assert_type(await entered.call(future, lambda number: LDAIMetrics(success=number > 0)), int)
+        entered.observe(answer)
+        entered.observe(answer, lambda seen: LDAIMetrics())
+        assert_type(await entered.track_success(), bool)
+        assert_type(entered.summary, MetricSummary)
+        assert_type(entered.resumption_token, str)
+        assert_type(entered.tracker, Tracker)
+        stream = entered.stream(
+            await sdk.chat.completions.create(model="gpt", messages=[], stream=True),
+            first_token=lambda chunk: bool(chunk.choices),
+            reader=Frames(),
+        )
+        assert_type(stream, TrackedStream[ChatCompletionChunk])
+
+
+async def entered_future() -> int:
+    """Something to await."""
+    return 1
+
+
+async def streams(
+    *,
+    tracker: Tracker,
+    sdk: openai.AsyncOpenAI,
+    claude: anthropic.AsyncAnthropic,
+    texts: AsyncIterator[str],
+    waiting: Awaitable[AsyncIterator[str]],
+    manager: AbstractAsyncContextManager[AsyncIterator[bytes]],
+    both: Awaitable[AbstractAsyncContextManager[AsyncIterator[int]]],
+) -> None:
+    """A stream yields what its source yields, in whichever shape the source comes."""
+    assert_type(tracker.stream(texts), TrackedStream[str])
+    assert_type(tracker.stream(waiting), TrackedStream[str])
+    assert_type(tracker.stream(manager), TrackedStream[bytes])
+    assert_type(tracker.stream(both), TrackedStream[int])
+
+    opened: AsyncStream[ChatCompletionChunk] = await sdk.chat.completions.create(
+        model="gpt", messages=[], stream=True
+    )
+    assert_type(tracker.stream(opened), TrackedStream[ChatCompletionChunk])
+    unopened = sdk.chat.completions.create(model="gpt", messages=[], stream=True)
+    stream = tracker.stream(
+        unopened, first_token=lambda chunk: chunk.choices != [], cancelled_as=Outcome.ERROR
+    )
+    assert_type(stream, TrackedStream[ChatCompletionChunk])
+    async for chunk in stream:
+        assert_type(chunk, ChatCompletionChunk)
+    assert_type(await anext(stream), ChatCompletionChunk)
+    assert_type(aiter(stream), AsyncIterator[ChatCompletionChunk])
+    async with stream as entered:
+        assert_type(entered, TrackedStream[ChatCompletionChunk])
+    await stream.aclose()
+    assert stream.response  # the provider's own, whatever it is
+
+    helper = tracker.stream(claude.messages.stream(model="claude", max_tokens=1, messages=[]))
+    async for event in helper:
+        assert_type(event.type == "text", bool)
+
+    tracker.stream(["sync"])  # type: ignore[arg-type]
+
+
+def errors(error: Exception) -> str:
+    """The tree of errors."""
+    match error:
+        case InvalidTokenError():
+            value: ValueError = error
+            return str(value)
+        case MisuseError():
+            runtime: RuntimeError = error
+            return str(runtime)
+        case LedgerError() | DuplicateError():
+            ours: LdtrackError = error
+            return str(ours)
+    raise error
+
+
+async def testing(context: Context) -> None:
+    """The fakes."""
+    recorded = recording({"key": {}}, client=AsyncRecordingClient(), ledger=RecordingLedger(), idle_limit=1)
+    assert_type(recorded, Recording)
+    async with recorded as entered:
+        assert_type(entered, Recording)
+    assert_type(recorded.ai, AIClient)
+    assert_type(recorded.clock, ManualClock)
+    assert_type(recorded.client, RecordingClient | AsyncRecordingClient)
+    assert_type(recorded.ledger, RecordingLedger | None)
+    assert_type(recorded.events, list[RecordedEvent])
+    assert_type(recorded.names("run"), list[str])
+    assert_type(recorded.keys(), list[str])
+    assert_type(recorded.values(), dict[str, float | None])
+    recorded.set_flag("key", {"_ldMeta": {}})
+    with strict():
+        tracker = recorded.ai.resume("token", context)
+        keep: Callable[[], Awaitable[bool]] = tracker.track_success
+        await keep()
