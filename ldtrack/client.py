@@ -42,6 +42,8 @@ class AIClient(ConfigMethods):
     run in the background, which is so unless an ``idle_limit`` is set. It never closes ``ld_client``: who
     made it closes it, after this client.
 
+    ``ledger`` decides what is recorded once. By default that is a ``MemoryLedger`` of this client's own:
+    another client, in this process or elsewhere, knows nothing of what this one has recorded.
     ``signer`` signs resumption tokens, and refuses unsigned ones.
     ``readers`` are asked before the built-in ones.
     ``usage_events=False`` silences the events about this library itself.

@@ -5,9 +5,10 @@ happens in the loop or in a thread.
 
 Evaluating from memory takes some ten microseconds and a trip through a worker thread ten times that, so a
 flag is evaluated in the loop, unless its store may block: a persistent store asks its database whenever its
-cache has expired. LaunchDarkly's SDK says of a store whether it is a persistent one. A store that does not
-say so gives itself away by its first slow answer; from then on it is asked in a thread too.
-(``benchmarks/evaluation.py`` measures all three.)
+cache has expired. LaunchDarkly's SDK says of most stores whether they are persistent. One that does not say
+so gives itself away by its first slow answer; from then on it is asked in a thread too. The SDK's own store
+in memory is never suspected: when that one is slow, the whole process is, and a thread would be slower yet.
+(``benchmarks/evaluation.py`` measures all of them.)
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from ldclient.feature_store import InMemoryFeatureStore
 
 if TYPE_CHECKING:
     from ldclient import Context
@@ -42,7 +45,7 @@ class Flags:
         self._monotonic_ns = monotonic_ns
         self._noticed = noticed
         self.is_async = inspect.iscoroutinefunction(client.variation)
-        self._may_adapt = blocking_store is None
+        self._may_adapt = blocking_store is None and not _is_in_memory(client)
         self.uses_thread = not self.is_async and (
             _has_persistent_store(client) if blocking_store is None else blocking_store
         )
@@ -74,3 +77,12 @@ class Flags:
 def _has_persistent_store(client: LaunchDarklyClient) -> bool:
     provider = getattr(client, "data_store_status_provider", None)
     return provider is not None and bool(provider.is_monitoring_enabled())
+
+
+def _is_in_memory(client: LaunchDarklyClient) -> bool:
+    # The SDK has no public name for its store; a client that hides it is merely watched.
+    config = getattr(client, "_config", None)
+    data_system = getattr(config, "datasystem_config", None)
+    if data_system is not None:
+        return getattr(data_system, "data_store", None) is None
+    return type(getattr(config, "feature_store", None)) is InMemoryFeatureStore

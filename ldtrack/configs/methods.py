@@ -211,12 +211,11 @@ class ConfigMethods:
             return Tracker(self._recorder, attribution, context)
 
         config = evaluate(key, served, default, filling, new_tracker)
-        if failures:
-            config = attrs.evolve(config, problems=failures)
-        if config.problems:
-            said = " ".join(config.problems)
+        problems = failures + config.problems
+        if problems:
+            said = " ".join(problems)
             self._recorder.hint(f"flag {key}: {said}", f"AI Config {key!r} has problems: {said}")
-        return config
+        return attrs.evolve(config, problems=problems) if failures else config
 
     async def _served(self, key: str, context: Context, default: DefaultT) -> tuple[Any, tuple[str, ...]]:
         """The flag's value, or the default's and why.

@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 _NOWHERE = "http://127.0.0.1:9"
+_QUIET: dict[str, Any] = {"diagnostic_opt_out": True, "flush_interval": 3600}
+"""Events and nothing else, posted when a test says so."""
 
 
 @attrs.frozen
@@ -94,7 +96,7 @@ def client(
         update_processor_class=source,
         events_uri=events_uri or _NOWHERE,
         send_events=events_uri is not None or captured is not None,
-        diagnostic_opt_out=True,
+        **_QUIET,
         **options,
     )
     return LDClient(config, start_wait=5)
@@ -148,7 +150,7 @@ async def async_client(
         feature_store=store,
         events_uri=events_uri or _NOWHERE,
         send_events=events_uri is not None,
-        diagnostic_opt_out=True,
+        **_QUIET,
         **options,
     )
     return AsyncLDClient(config)
@@ -187,9 +189,7 @@ def persistent_store(core: Any) -> CachingStoreWrapper:
     return CachingStoreWrapper(core, CacheConfig.disabled())
 
 
-def client_with_store(store: Any, **options: Any) -> LDClient:
+def client_with_store(store: Any, *, start_wait: float = 5, **options: Any) -> LDClient:
     """A started ``LDClient`` that reads its flags from such a store and sends no events."""
-    config = Config(
-        "sdk-key", use_ldd=True, feature_store=store, send_events=False, diagnostic_opt_out=True, **options
-    )
-    return LDClient(config, start_wait=5)
+    settings = {"use_ldd": True, "feature_store": store, "send_events": False, **_QUIET, **options}
+    return LDClient(Config("sdk-key", **settings), start_wait=start_wait)
