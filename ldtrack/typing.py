@@ -24,7 +24,7 @@ __all__ = ["Clock", "Destination", "Estimator", "FlushResult", "LaunchDarklyClie
 
 @attrs.frozen(kw_only=True)
 class FlushResult:
-    """What a flush can honestly say. Truthy only if everything recorded before it is known to be delivered."""
+    """What a flush can honestly say: truthy only if all that was recorded before is known to be delivered."""
 
     delivered: int = 0
     pending: int = 0

@@ -56,10 +56,11 @@ class Attribution:
     model_key: str = ""
     model_version: int | None = None
     graph_key: str = ""
-    _payload: Data = attrs.field(init=False, eq=False, repr=False)
+    _payload: dict[str, Any] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         payload: dict[str, Any] = {
+            "runId": "",
             "configKey": self.config_key,
             "version": self.version,
             "modelName": self.model_name,
@@ -77,7 +78,9 @@ class Attribution:
 
     def data_of(self, run_id: str) -> dict[str, Any]:
         """The payload that every event of a run carries."""
-        return {"runId": run_id, **self._payload}
+        data = self._payload.copy()
+        data["runId"] = run_id
+        return data
 
 
 def duration(data: Data, ms: int) -> tuple[Event, ...]:

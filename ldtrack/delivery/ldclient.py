@@ -39,7 +39,7 @@ class LDClientDestination:
 
     def send(self, claim: Claim) -> None:
         """Queue the claim's events, or raise before the first of them."""
-        context, events = claim.context, claim.events
+        _, _, events, context = claim
         track = self._track_at_home() if self.is_async else self._client.track
         if self._left_over:
             self._send_left_over(track)

@@ -41,8 +41,9 @@ class MemoryLedger:
 
     def submit(self, claim: Claim) -> bool:
         """Take a claim over and say at once whether it was the first."""
-        run_id, metric = claim.run_id, claim.metric
-        bit = 0 if metric.slot is None else 1 << metric.slot
+        run_id, metric, _, _ = claim
+        slot, send = metric.slot, self._send
+        bit = 0 if slot is None else 1 << slot
         with self._lock:
             newer = self._newer
             filled = newer.get(run_id)
@@ -55,7 +56,7 @@ class MemoryLedger:
             if len(newer) > self._half:
                 self._older, self._newer = newer, {}
             try:
-                self._send(claim)
+                send(claim)
             except Exception as error:
                 self._free(run_id, bit)
                 raise LedgerError(

@@ -208,7 +208,9 @@ class Call:
             self._fold_rest()
             reader = self.reader
             self._ended(self.meter.ending_when_exhausted(reader is not None and reader.marks_end))
-            if reader is not None and reader.usage_hint and self.meter.stated is None:
+            # A stream that was cut off may have lost its usage with its end.
+            is_whole = self.ending is Ending.COMPLETED
+            if is_whole and reader is not None and reader.usage_hint and self.meter.stated is None:
                 self._recorder.hint(reader.usage_hint, reader.usage_hint)
 
     def end_closed(self) -> None:

@@ -195,8 +195,10 @@ class Tracker(TrackMethods):
         return Claim(self.run_id, metric, metric.events(self._data, value), self._context)
 
     def _record(self, metric: Metric, value: Any) -> Literal[True] | Awaitable[bool]:
-        # tuple.__new__ is what Claim(...) calls, without the call in between.
-        claim = _new(Claim, (self.run_id, metric, metric.events(self._data, value), self._context))
+        # Five times per run, so: no method look-up for what is no method, and tuple.__new__ is what
+        # Claim(...) calls, without the call in between.
+        events_of = metric.events
+        claim = _new(Claim, (self.run_id, metric, events_of(self._data, value), self._context))
         answer = self._slots.claim(claim, value)
         return True if answer is True else self._answer_to(claim, value, answer)
 
