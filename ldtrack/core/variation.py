@@ -90,10 +90,10 @@ class Rejected:
 def parse_variation(value: Any, mode: Mode) -> Variation | Rejected:
     """Read a flag's value as a config of that mode.
 
-    The same content gives the same object while it is among the last few hundred read. The key is the content
-    and not the object that holds it: a flag store returns the same dict every time, but anybody may have
-    changed it. `marshal` writes types exactly, so that equal bytes mean equal values, which ``==`` cannot
-    promise: ``True == 1``. What it cannot write is read without the cache.
+    Content that was read before, and is among the last few hundred, gives the same object again. The key is
+    the content and not the object that holds it: a flag store returns the same dict every time, but anybody
+    may have changed it. `marshal` writes types exactly, so that equal bytes mean equal values, which ``==``
+    cannot promise: ``True == 1``. What it cannot write is read without the cache.
     """
     try:
         content = marshal.dumps(value)

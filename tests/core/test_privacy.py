@@ -22,6 +22,8 @@ ADA: dict[str, Any] = {
     "address": {"city": "London", "street": {"name": "St James", "number": 12}},
     "a/b": 1,
     "c~d": 2,
+    "~1": 3,
+    "nameless": {"": 4},
     "roles": [{"name": "admin"}],
 }
 
@@ -87,6 +89,8 @@ def test_everything_is_readable_on_request(context: Context, private: list[str],
         ("/a~1b", ["a/b"]),
         ("/c~0d", ["c~d"]),
         ("c~d", ["c~d"]),
+        ("/~01", ["~1"]),
+        ("/nameless/", []),
         ("kind", []),
         ("key", []),
         ("/key", []),

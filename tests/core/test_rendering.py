@@ -160,6 +160,8 @@ def test_only_judges_reserve_what_is_judged() -> None:
     """In a completion they are variables like any other, and messages stay."""
     result = rendered("{{message_history}}{{response_to_evaluate}}", variables={"message_history": "mine"})
     assert (texts(result), result.problems) == (["mine"], ())
+    quoting = rendered("{{quoted}}", variables={"quoted": "{{message_history}}"})
+    assert texts(quoting) == ["{{message_history}}"]
 
 
 def test_a_broken_template_of_a_judge_is_left_out_if_it_shows_what_is_judged() -> None:
