@@ -36,6 +36,20 @@ class Series:
         return min(self.values)
 
 
+class ForgetfulClient:
+    """Stands in for an ``LDClient`` that takes no time and keeps nothing."""
+
+    def __init__(self, flags: dict[str, Any] | None = None) -> None:
+        self._flags = flags or {}
+
+    def track(self, *_: Any) -> None: ...
+
+    def variation(self, key: str, _context: Any, default: Any) -> Any:
+        return self._flags.get(key, default)
+
+    def flush(self) -> None: ...
+
+
 def interleaved(rivals: dict[str, Callable[[], float]], repetitions: int) -> dict[str, Series]:
     """Measure every rival once per repetition, so that a slow moment of the machine hits them all."""
     values: dict[str, list[float]] = {name: [] for name in rivals}

@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Callable
 from time import perf_counter_ns
 from typing import Any
 
-from common import arguments, interleaved, report
+from common import ForgetfulClient, arguments, interleaved, report
 from ldclient import Context
 from openai.types.chat import ChatCompletionChunk
 
-from ldtrack.testing import recording
+from ldtrack import AIClient
 
 SHORT, LONG = 200, 4_200
 """What a chunk costs is the difference between a long and a short stream; what a stream costs is the rest."""
@@ -59,7 +59,7 @@ async def by_hand(source: AsyncIterator[Any]) -> AsyncIterator[Any]:
 def main() -> None:
     options = arguments(__doc__ or "")
     loop = asyncio.new_event_loop()
-    ai = recording({"benchmark": {"model": {"name": "gpt"}}}).ai
+    ai = AIClient(ForgetfulClient({"benchmark": {"model": {"name": "gpt"}}}), usage_events=False)
     config = loop.run_until_complete(ai.completion_config("benchmark", Context.create("user")))
     chunks = {
         "text": {n: ["word "] * n for n in (SHORT, LONG)},

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import perf_counter_ns
 from typing import Any
 
-from common import arguments, interleaved, report
+from common import ForgetfulClient, arguments, interleaved, report
 from ldai.tracker import FeedbackKind, LDAIConfigTracker
 from ldai.tracker import TokenUsage as OfficialUsage
 from ldclient import Config, Context, LDClient
@@ -31,17 +31,6 @@ from ldtrack import (
 
 RUNS = 1_000
 CONTEXT = Context.create("benchmark")
-
-
-class Stub:
-    """An SDK that forgets."""
-
-    def track(self, *_: Any) -> None: ...
-
-    def variation(self, _key: str, _context: Context, default: Any) -> Any:
-        return default
-
-    def flush(self) -> None: ...
 
 
 class Sink(BaseHTTPRequestHandler):
@@ -103,7 +92,7 @@ def main() -> None:
         diagnostic_opt_out=True,
     )
     loop = asyncio.new_event_loop()
-    stub = Stub()
+    stub = ForgetfulClient()
     with LDClient(config) as real:
         series = interleaved(
             {
