@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from immutability import holes
 
 from ldtrack.core.frozen import FrozenMapping, freeze, freeze_object, thaw
 from tests.strategies import (
@@ -22,7 +23,6 @@ from tests.strategies import (
     nested,
     repeated,
 )
-from immutability import holes
 
 Pair = namedtuple("Pair", "one two")  # noqa: PYI024 - a tuple's subclass of the oldest kind
 

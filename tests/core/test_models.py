@@ -10,9 +10,9 @@ from typing import Any
 
 import ldai.models
 import pytest
+from immutability import holes
 
 from ldtrack.core.models import JudgeConfiguration, LDMessage, LDTool, ModelConfig, ProviderConfig
-from immutability import holes
 
 
 class Role(enum.StrEnum):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from immutability import holes
 
 from ldtrack.core import variation as variation_module
 from ldtrack.core.models import JudgeConfiguration, LDMessage, LDTool, ModelConfig, ProviderConfig
@@ -26,7 +27,6 @@ from tests.strategies import (
     python_values,
     repeated,
 )
-from immutability import holes
 
 FULL: dict[str, Any] = {
     "_ldMeta": {
