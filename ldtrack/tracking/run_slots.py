@@ -90,7 +90,7 @@ class RunSlots(SlotSheet):
                 self.values[slot] = value
                 self.states[slot] = _RECORDED
             elif metric is TOOL_CALL:
-                self._list_tool_call(value)
+                self._list_tool_calls(value)
         elif answer is False:
             self.advance(metric, Step.REFUSE)
         else:
@@ -150,7 +150,7 @@ class RunSlots(SlotSheet):
         else:
             self.advance(metric, Step.CONFIRM, value)
             if metric is TOOL_CALL:
-                self._list_tool_call(value)
+                self._list_tool_calls(value)
 
     def _flight_here(self, metric: Metric) -> Flight | None:
         """The claim for the metric's slot that is in flight in the running loop."""
@@ -162,8 +162,9 @@ class RunSlots(SlotSheet):
     def _own_flights(self) -> dict[Place, Flight]:
         return cast("dict[Place, Flight]", vars(self).setdefault("_flights", {}))
 
-    def _list_tool_call(self, tool_key: object) -> None:
-        vars(self).setdefault("_tool_calls", []).append(tool_key)
+    def _list_tool_calls(self, keys: object) -> None:
+        """List one key, or those of several calls that were claimed together."""
+        vars(self).setdefault("_tool_calls", []).extend([keys] if isinstance(keys, str) else keys)
 
     def _lock(self, metric: Metric) -> asyncio.Lock:
         """The slot's lock in the running loop, made when there is first something to wait for."""

@@ -27,7 +27,7 @@ from ldtrack.exceptions import MisuseError
 from ldtrack.ledgers.refusing import RefusingLedger
 from ldtrack.tracking.operation import require_operation, result_of
 from ldtrack.tracking.run import Run, RunOptions
-from ldtrack.tracking.run_slots import Flight, RunSlots, landed
+from ldtrack.tracking.run_slots import Flight, RunSlots
 from ldtrack.tracking.track_methods import TrackMethods
 
 if TYPE_CHECKING:
@@ -209,12 +209,13 @@ class Tracker(TrackMethods):
         return recorded
 
     async def _record_all(self, metric: Metric, values: list[Any]) -> bool:
-        claims = [(self._claim_of(metric, value), value) for value in values]
-        answers = [self._slots.claim(claim, value) for claim, value in claims]
-        for answer in answers:
-            if answer is not None and not isinstance(answer, bool):
-                await landed(answer)
-        return bool(answers)
+        if not values:
+            return False
+        # One claim, so that the ledger takes all of them or none.
+        events = [event for value in values for event in metric.events(self._data, value)]
+        claim = Claim(self.run_id, metric, tuple(events), self._context)
+        answer = self._slots.claim(claim, values)
+        return answer is True or await self._answer_to(claim, values, answer)
 
     def record_quietly(self, metric: Metric, value: object) -> Flight | None:
         """Record without waiting and without raising: what runs and streams do on their exits."""
