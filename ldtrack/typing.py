@@ -1,6 +1,7 @@
 """The protocols that parts plug in through. Each asks for the least it needs.
 
-Rule for this file: protocols and the named types in their signatures; nothing that runs.
+Rule for this file: protocols and the named types in their signatures, so that who writes a reader or a
+ledger finds all of it here; nothing that runs.
 """
 
 from __future__ import annotations
@@ -10,16 +11,31 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import attrs
 
+from ldtrack.core.reading import CONTENT, Reading, ToolCall, UsageReport, Wants
+from ldtrack.core.slots import Claim
+
 if TYPE_CHECKING:
     import asyncio
 
     from ldclient import Context
 
-    from ldtrack.core.reading import Reading, Wants
-    from ldtrack.core.slots import Claim
     from ldtrack.core.values import TokenUsage
 
-__all__ = ["Clock", "Destination", "Estimator", "FlushResult", "LaunchDarklyClient", "Ledger", "Reader"]
+__all__ = [
+    "CONTENT",
+    "Claim",
+    "Clock",
+    "Destination",
+    "Estimator",
+    "FlushResult",
+    "LaunchDarklyClient",
+    "Ledger",
+    "Reader",
+    "Reading",
+    "ToolCall",
+    "UsageReport",
+    "Wants",
+]
 
 
 @attrs.frozen(kw_only=True)

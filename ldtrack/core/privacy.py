@@ -44,6 +44,12 @@ def _references(texts: Iterable[object]) -> list[_Reference]:
     return references
 
 
+def _several(references: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(references, str | bytes):
+        raise TypeError(f"private_attributes must be several references: write [{references!r}]")
+    return tuple(references)
+
+
 @attrs.frozen
 class Privacy:
     """Which attributes of a context are private besides those that the context itself says are.
@@ -51,7 +57,7 @@ class Privacy:
     ``include_private`` lets templates read them all the same.
     """
 
-    private_attributes: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    private_attributes: tuple[str, ...] = attrs.field(default=(), converter=_several)
     all_attributes_private: bool = False
     include_private: bool = False
 

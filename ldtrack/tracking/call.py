@@ -185,7 +185,7 @@ class Call:
         """Note that the request is being issued, and in which loop."""
         assert self._run is not None, "what has ended is not opened"
         self._move_to(_running_loop())
-        self._run.begin()
+        self._run._begin()
 
     async def open(self) -> None:
         """Open the stream, in time that counts as the provider's; cancelling it is for the caller to end."""
@@ -228,7 +228,7 @@ class Call:
         self._recorder.open_calls.discard(self)
         if self.source is not None:
             self.source.on_open = None
-        run.call_ended(self)
+        run._call_ended(self)
 
     def _fold_rest(self) -> None:
         """Take in what is left to be known, and let go of what could not be recorded."""

@@ -83,8 +83,8 @@ class Run(TrackMethods):
     async def __aenter__(self) -> Self:
         """Start the clock; there is no wait to cancel."""
         if not self._is_repeatable:
-            self.tracker.claim_run()
-        self.begin()
+            self.tracker._claim_run()
+        self._begin()
         return self
 
     async def __aexit__(
@@ -139,7 +139,7 @@ class Run(TrackMethods):
         _require_lookers(first_token, reader)
         return self._attach(wrapped, first_token, reader)
 
-    def alone(
+    def _alone(
         self,
         source: StreamSource[T],
         *,
@@ -149,10 +149,10 @@ class Run(TrackMethods):
         """This run as a single stream that settles it: what ``tracker.stream`` returns."""
         wrapped = Source(source)
         _require_lookers(first_token, reader)
-        self.tracker.claim_run()
+        self.tracker._claim_run()
         self._is_alone = True
         if wrapped.is_request_issued:
-            self.begin()
+            self._begin()
         return self._attach(wrapped, first_token, reader)
 
     def _attach(
@@ -224,22 +224,22 @@ class Run(TrackMethods):
         call.take_answer(answer, extractor)
         call.end(Ending.FAILED if call.meter.failed else Ending.COMPLETED)
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         """Start the clock, once."""
         if self._started_ns is None:
             self._started_ns = self._recorder.clock.monotonic_ns()
 
-    def call_ended(self, call: Call) -> None:
+    def _call_ended(self, call: Call) -> None:
         """A call has ended: a run that is one stream ends with it."""
-        self.tracker.note_ending(call.ending)
+        self.tracker._note_ending(call.ending)
         if self._is_alone:
             self._settle(call.ending)
 
     def _record(self, metric: Metric, value: Any) -> Literal[True] | Awaitable[bool]:
-        return self.tracker._record(metric, value)  # noqa: SLF001 - a run records through its tracker
+        return self.tracker._record(metric, value)
 
     async def _record_all(self, metric: Metric, values: list[Any]) -> bool:
-        return await self.tracker._record_all(metric, values)  # noqa: SLF001 - as above
+        return await self.tracker._record_all(metric, values)
 
     def _require_open(self, what: str) -> None:
         if self._is_settled:
@@ -255,7 +255,7 @@ class Run(TrackMethods):
         if ending is None:
             ending = next((call.ending for call in reversed(self._calls)), Ending.COMPLETED)
         facts = self._facts(OUTCOME_OF[ending or Ending.COMPLETED])
-        return self.tracker.settle(facts, settle(facts))
+        return self.tracker._settle(facts, settle(facts))
 
     def _facts(self, outcome: Outcome) -> Facts:
         if outcome is Outcome.CANCELLED and self._options.cancelled_as is not None:

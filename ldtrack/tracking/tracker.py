@@ -123,7 +123,7 @@ class Tracker(TrackMethods):
         try:
             return await result_of(func)
         finally:
-            self.record_quietly(DURATION, (now() - started) // 1_000_000)
+            self._record_quietly(DURATION, (now() - started) // 1_000_000)
 
     @overload
     async def track_metrics_of(
@@ -189,7 +189,7 @@ class Tracker(TrackMethods):
         run = self.run(
             cancelled_as=cancelled_as, duration=duration, model_time=model_time, estimator=estimator
         )
-        return run.alone(source, first_token=first_token, reader=reader)
+        return run._alone(source, first_token=first_token, reader=reader)
 
     def _claim_of(self, metric: Metric, value: Any) -> Claim:
         return Claim(self.run_id, metric, metric.events(self._data, value), self._context)
@@ -217,13 +217,13 @@ class Tracker(TrackMethods):
         answer = self._slots.claim(claim, values)
         return answer is True or await self._answer_to(claim, values, answer)
 
-    def record_quietly(self, metric: Metric, value: object) -> Flight | None:
+    def _record_quietly(self, metric: Metric, value: object) -> Flight | None:
         """Record without waiting and without raising: what runs and streams do on their exits."""
         return self._slots.claim_quietly(
             self._claim_of(metric, value), value, partial(self._recorder.failed, metric.name)
         )
 
-    def claim_run(self) -> None:
+    def _claim_run(self) -> None:
         """Begin the one run there can be of this tracker."""
         if self._slots.is_run:
             raise MisuseError(
@@ -232,11 +232,11 @@ class Tracker(TrackMethods):
             )
         self._slots.is_run = True
 
-    def note_ending(self, ending: Ending | None) -> None:
+    def _note_ending(self, ending: Ending | None) -> None:
         """Keep how the latest model call ended, for the summary."""
         self._slots.ending = ending
 
-    def settle(self, facts: Facts, todo: list[tuple[Metric, object]]) -> list[Flight]:
+    def _settle(self, facts: Facts, todo: list[tuple[Metric, object]]) -> list[Flight]:
         """Record what an ended run leaves; returns the claims that the ledger has yet to answer.
 
         What was tracked explicitly has filled its slot and wins; tool calls have no slot, so any tool
@@ -247,5 +247,5 @@ class Tracker(TrackMethods):
         slots.is_cancelled = facts.outcome is Outcome.CANCELLED
         if slots.tool_calls:
             todo = [(metric, value) for metric, value in todo if metric is not TOOL_CALL]
-        flights = [self.record_quietly(metric, value) for metric, value in todo]
+        flights = [self._record_quietly(metric, value) for metric, value in todo]
         return [flight for flight in flights if flight is not None]

@@ -53,7 +53,6 @@ from ldtrack import (
     TrackedStream,
     Tracker,
 )
-from ldtrack.core.reading import Reading, UsageReport, Wants
 from ldtrack.core.slots import Claim
 from ldtrack.testing import (
     AsyncRecordingClient,
@@ -66,7 +65,19 @@ from ldtrack.testing import (
     recording,
     strict,
 )
-from ldtrack.typing import Clock, Destination, Estimator, LaunchDarklyClient, Ledger, Reader
+from ldtrack.typing import (
+    CONTENT,
+    Clock,
+    Destination,
+    Estimator,
+    LaunchDarklyClient,
+    Ledger,
+    Reader,
+    Reading,
+    ToolCall,
+    UsageReport,
+    Wants,
+)
 
 
 class Frames:
@@ -80,7 +91,10 @@ class Frames:
         return isinstance(item, tuple)
 
     def read(self, item: Any) -> Reading | None:
-        return Reading(content=True, usage=UsageReport(input=1))
+        if not item:
+            return CONTENT
+        called = ToolCall(id="call-1", name="search")
+        return Reading(content=True, usage=UsageReport(input=1), tool_calls=(called,))
 
 
 class Guess:
@@ -109,7 +123,7 @@ def protocols() -> tuple[Reader, Estimator, Clock, list[Ledger], list[LaunchDark
 
 
 PRIVACY = Privacy(
-    private_attributes=["email"],  # type: ignore[list-item]  # attrs understands `converter=tuple` so
+    private_attributes=["email"],
     all_attributes_private=False,
     include_private=False,
 )
