@@ -192,7 +192,7 @@ class ConfigMethods:
     def _filling(self, context: Context, variables: Mapping[str, Any] | None) -> Interpolation:
         return Interpolation(
             variables=variables,
-            context=context.to_dict if context.valid else dict,
+            context=context.to_dict,
             privacy=self._privacy,
             escape_html=self._escape_html,
         )
