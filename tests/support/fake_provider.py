@@ -24,6 +24,13 @@ def tick() -> Generator[None, None, None]:
     yield
 
 
+def name_of_task() -> str:
+    """The name of the running task, which is its own."""
+    task = asyncio.current_task()
+    assert task is not None
+    return task.get_name()
+
+
 class Chunk:
     """What the provider sends. Compared by identity, and weakly referable."""
 
@@ -57,14 +64,17 @@ class Provider:
         self.raises_at = raises_at
         self.error = error or ConnectionError("the line is dead")
         self.reads = 0
+        self.is_open = False
+        """Whether a stream was handed out."""
         self.closing: list[str] = []
-        self.tasks: list[asyncio.Task[Any] | None] = []
+        self.tasks: list[str] = []
+        """The names of the tasks it was asked from: a task would keep all that its coroutine held."""
         self.waiting = asyncio.Event()
         self.go_on = asyncio.Event()
 
     async def pass_by(self, place: object, ms: int) -> None:
         """Let time pass, and do what was told to happen at this place."""
-        self.tasks.append(asyncio.current_task())
+        self.tasks.append(name_of_task())
         self._advance(ms=ms)
         await tick()
         if place == self.waits_at:
@@ -72,6 +82,12 @@ class Provider:
             await self.go_on.wait()
         if place == self.raises_at:
             raise self.error
+
+    async def opened(self, make: Callable[[Provider], Any]) -> Any:
+        """A stream, once the request has got its answer."""
+        await self.pass_by("open", OPEN_MS)
+        self.is_open = True
+        return make(self)
 
     async def next_chunk(self) -> Any:
         """The next chunk, or ``StopAsyncIteration``."""
@@ -202,8 +218,7 @@ class Manager:
         self.make = make
 
     async def __aenter__(self) -> Any:
-        await self.provider.pass_by("open", OPEN_MS)
-        return self.make(self.provider)
+        return await self.provider.opened(self.make)
 
     async def __aexit__(self, *_: object) -> None:
         await self.provider.closed("exit")
@@ -212,17 +227,16 @@ class Manager:
 @contextlib.asynccontextmanager
 async def managed(provider: Provider, make: Callable[[Provider], Any]) -> AsyncIterator[Any]:
     """The same as a function: a generator that the event loop knows of."""
-    await provider.pass_by("open", OPEN_MS)
+    stream = await provider.opened(make)
     try:
-        yield make(provider)
+        yield stream
     finally:
         await provider.closed("exit")
 
 
 async def opening(provider: Provider, make: Callable[[Provider], Any]) -> Any:
     """A request that is issued when it is awaited."""
-    await provider.pass_by("open", OPEN_MS)
-    return make(provider)
+    return await provider.opened(make)
 
 
 async def manager_later(provider: Provider, make: Callable[[Provider], Any]) -> Any:
