@@ -62,7 +62,7 @@ _FLAGS: Final = (
         "`modelKey` and `modelVersion` in the data of events",
         "Release 1.2.0 does not send them; its main branch does.",
         "Sends them where the flag has them.",
-        "They tell a pinned model from the current one, and the next official release sends them too.",
+        "They tell a pinned model from the current one.",
     ),
     Difference(
         "agent-parts",
