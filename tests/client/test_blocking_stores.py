@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from fake_provider import tick
 from launchdarkly import PersistentCore, async_client, client, client_with_store, flag, persistent_store
-from ldclient import Context
+from ldclient import Config, Context, LDClient
 from ldclient.async_feature_store import AsyncInMemoryFeatureStore
+from ldclient.config import DataSystemConfig
 from ldclient.feature_store import InMemoryFeatureStore
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
 
@@ -184,6 +185,16 @@ async def test_the_sdks_own_store_in_memory_is_never_suspected(caplog: pytest.Lo
             assert (await ai.completion_config("chat", ADA)).enabled
         assert not ai._flags.uses_thread
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(("store", "suspected"), [(None, False), (InMemoryFeatureStore(), True)])
+async def test_the_newer_data_system_is_known_too(store: Any, suspected: bool) -> None:
+    """Without a store of its own it keeps its flags in memory; with one, nobody knows."""
+    system = DataSystemConfig(initializers=None, synchronizers=None, data_store=store)
+    with LDClient(Config("sdk-key", datasystem_config=system, offline=True), start_wait=0) as ld:
+        ai = AIClient(ld, clock=JumpyClock())
+        await ai.completion_config("chat", ADA)
+        assert ai._flags.uses_thread is suspected
 
 
 async def test_a_store_of_somebody_elses_is_watched() -> None:
