@@ -151,7 +151,15 @@ class TokenUsage:
             count_of(cached_input, "TokenUsage.cached_input")
         if reasoning is not None:
             count_of(reasoning, "TokenUsage.reasoning")
-        self.__attrs_init__(total, input, output, cached_input, reasoning, estimated)
+        # The one moment at which a frozen value is written.
+        self.__dict__.update(
+            total=total,
+            input=input,
+            output=output,
+            cached_input=cached_input,
+            reasoning=reasoning,
+            estimated=estimated,
+        )
 
     @property
     def is_empty(self) -> bool:

@@ -98,20 +98,21 @@ class Source(Generic[T]):
         """Open the stream if it is not open; a cancelled opening is for ``aclose`` to tidy up."""
         if self._is_opening:
             raise RuntimeError("the stream is being opened by another task already: read it from one task")
-        if self.iterator is None:
-            on_open, self.on_open = self.on_open, None
-            if on_open is not None:
-                on_open()
-            if self.opened is None:
-                self._is_opening = True
-                try:
-                    self.opened = await self._open_given()
-                finally:
-                    self._is_opening = False
-            self._own_iterator = aiter(self.opened)
-            is_steady = inspect.isasyncgen(self._own_iterator)
-            self.iterator = self._own_iterator if is_steady else _Steady(self._own_iterator)
-        return self.iterator
+        if self.iterator is not None:
+            return self.iterator
+        on_open, self.on_open = self.on_open, None
+        if on_open is not None:
+            on_open()
+        if self.opened is None:
+            self._is_opening = True
+            try:
+                self.opened = await self._open_given()
+            finally:
+                self._is_opening = False
+        own = self._own_iterator = aiter(self.opened)
+        iterator: AsyncIterator[T] = own if inspect.isasyncgen(own) else _Steady(own)
+        self.iterator = iterator
+        return iterator
 
     async def _open_given(self) -> Any:
         given = self._given
