@@ -109,8 +109,10 @@ class Source(Generic[T]):
                 self.opened = await self._open_given()
             finally:
                 self._is_opening = False
-        own = self._own_iterator = aiter(self.opened)
-        iterator: AsyncIterator[T] = own if inspect.isasyncgen(own) else _Steady(own)
+        iterator: AsyncIterator[T] = aiter(self.opened)
+        self._own_iterator = iterator
+        if not inspect.isasyncgen(iterator):
+            iterator = _Steady(iterator)
         self.iterator = iterator
         return iterator
 
