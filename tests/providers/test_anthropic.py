@@ -47,6 +47,7 @@ def block_start(**block: Any) -> dict[str, Any]:
         pytest.param(block_start(type="text", text=""), False, id="text begins"),
         pytest.param(block_start(type="text", text="Hi"), True, id="text begins with text"),
         pytest.param(block_start(type="thinking", thinking="", signature=""), False, id="thinking begins"),
+        pytest.param(block_start(type="thinking", thinking="Hm"), True, id="thinking begins with thought"),
         pytest.param(block_start(type="redacted_thinking", data="EmwK"), True, id="redacted thinking"),
         pytest.param(block_start(type="web_search_tool_result", content=[]), False, id="a tool's result"),
         pytest.param(START, False, id="message begins"),
@@ -80,6 +81,12 @@ def test_a_tool_is_named_where_its_block_begins(kind: str) -> None:
     """The user's tools, the server's and those behind MCP; and it is the first sign of them."""
     event = block_start(type=kind, id="toolu_1", name="web_search", input={})
     assert READER.read(event) == Reading(content=True, tool_calls=(ToolCall("toolu_1", "web_search"),))
+
+
+@pytest.mark.parametrize("kind", ["mcp_tool_result", "tool", None])
+def test_a_block_with_a_name_that_is_no_call(kind: str | None) -> None:
+    """Only the use of a tool is a call."""
+    assert READER.read(block_start(type=kind, id="x", name="web_search")) is None
 
 
 def test_two_nameless_or_idless_tools() -> None:
@@ -225,6 +232,14 @@ def test_a_whole_message() -> None:
     assert folded.tools == ["weather", "web_search"]
     assert folded.usage == TokenUsage(19, 12, 7, cached_input=4)
     assert folded.meter.finished
+
+
+@pytest.mark.parametrize(("blocks", "is_content"), [([{"type": "text", "text": "Hi"}], True), ([], False)])
+def test_an_empty_message(blocks: list[Any], is_content: bool) -> None:
+    """A message without blocks carries nothing but its usage."""
+    reading = READER.read(message(*blocks))
+    assert reading is not None
+    assert reading.content is is_content
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"service_tier": "standard"}, {"input_tokens": None}, "odd", 7])

@@ -75,6 +75,18 @@ def test_usage_in_a_chunk_without_choices(shaped: Any) -> None:
     assert reading == Reading(usage=UsageReport(12, 7, 19, cached_input=4, reasoning=3))
 
 
+def test_text_with_the_finish_reason(shaped: Any) -> None:
+    """Some services end with the last text instead of after it."""
+    chunk = shaped(chat_chunk({"content": "Hi"}, finish_reason="stop"))
+    assert READER.read(chunk) == Reading(content=True, finished=True)
+
+
+def test_text_with_usage(shaped: Any) -> None:
+    """Some services report running totals with every text."""
+    chunk = shaped(chat_chunk({"content": "Hi"}, usage={"completion_tokens": 1}))
+    assert READER.read(chunk) == Reading(content=True, usage=UsageReport(output=1))
+
+
 def test_everything_in_one_chunk(shaped: Any) -> None:
     """Some gateways pretend to stream: text, call, usage and finish reason at once, and none gets lost."""
     delta = {"content": "Hi", **chat_tool_delta(0, id="call_1", name="search")}
@@ -111,7 +123,9 @@ def test_an_error_finish_is_a_failure(shaped: Any) -> None:
     assert READER.read(shaped(chunk)) == Reading(finished=True, failed=True)
 
 
-@pytest.mark.parametrize("error", [{"message": "overloaded"}, {"code": 503, "param": None}, "overloaded"])
+@pytest.mark.parametrize(
+    "error", [{"message": "no"}, {"code": 503, "param": None}, {"type": "server_error"}, "overloaded"]
+)
 def test_an_error_instead_of_choices_is_a_failure(error: Any, shaped: Any) -> None:
     """An error where a chunk was due."""
     assert READER.read(shaped({"error": error})) == Reading(failed=True)

@@ -207,6 +207,14 @@ def test_a_whole_response(status: Any, finished: bool, failed: bool) -> None:
     assert (folded.meter.finished, folded.meter.failed) == (finished, failed)
 
 
+@pytest.mark.parametrize(("output", "is_content"), [([response_text_item("Hi")], True), ([], False)])
+def test_an_empty_response(output: list[Any], is_content: bool) -> None:
+    """A response without output carries nothing but its usage."""
+    reading = READER.read(response("completed", *output))
+    assert reading is not None
+    assert reading.content is is_content
+
+
 def test_a_response_that_says_nothing_yet() -> None:
     """A queued response without output is no reading."""
     assert READER.read(response("queued")) is None

@@ -91,6 +91,21 @@ BY_SHAPE = [
     pytest.param(response_stream("Hi")[0], OpenAIResponsesReader, id="response event"),
     pytest.param(response(), OpenAIResponsesReader, id="response"),
     pytest.param(message_stream("Hi")[0], AnthropicReader, id="message event"),
+    pytest.param(
+        {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 1}},
+        AnthropicReader,
+        id="message delta",
+    ),
+    pytest.param(
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text"}},
+        AnthropicReader,
+        id="block start",
+    ),
+    pytest.param(
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta"}},
+        AnthropicReader,
+        id="block delta",
+    ),
     pytest.param({"type": "ping"}, AnthropicReader, id="ping"),
     pytest.param(message(), AnthropicReader, id="message"),
 ]
@@ -112,6 +127,7 @@ def test_recognition_by_shape(item: dict[str, Any], reader: type) -> None:
         ({"type": "message", "role": "assistant", "content": "Hi"}, MappingReader),
         ({"type": "message_start"}, MappingReader),
         ({"type": "error", "message": "no"}, MappingReader),
+        ({"type": "text", "sequence_number": 1}, MappingReader),
         ({"object": ["unhashable"], "type": {"odd": 1}}, MappingReader),
         ("Hi", TextReader),
         (b"Hi", TextReader),
@@ -123,6 +139,7 @@ def test_recognition_by_shape(item: dict[str, Any], reader: type) -> None:
         "plain message",
         "no message",
         "error",
+        "sequence",
         "odd",
         "str",
         "bytes",

@@ -90,6 +90,36 @@ def test_what_counts_as_content(chunk: Any, is_content: bool) -> None:
     assert (reading is not None and reading.content) is is_content
 
 
+SPOKEN = (
+    *("content", "text", "delta", "output_text", "response", "completion", "generated_text", "answer"),
+    *("token", "message", "refusal", "reasoning", "reasoning_content", "thinking", "tool_calls"),
+)
+ENVELOPE = (
+    *("type", "event", "id", "object", "model", "created", "created_at", "role", "index", "name"),
+    *("usage", "usage_metadata", "status"),
+)
+
+
+@pytest.mark.parametrize("key", SPOKEN)
+def test_the_usual_names(key: str) -> None:
+    """Text counts under each of them, directly or wrapped; what is empty there does not."""
+    for chunk, is_content in (
+        ({key: "Hi"}, True),
+        ({key: {"text": "Hi"}}, True),
+        ({"type": "x", key: {"text": ""}}, False),
+        ({key: ""}, False),
+        ({key: None}, False),
+        ({key: {}}, False),
+    ):
+        assert (MAPPING.read(chunk) is not None) is is_content
+
+
+@pytest.mark.parametrize("key", ENVELOPE)
+def test_names_of_the_envelope(key: str) -> None:
+    """What only describes a chunk is not its payload."""
+    assert MAPPING.read({key: "something"}) is None
+
+
 @pytest.mark.parametrize(
     "usage",
     [
