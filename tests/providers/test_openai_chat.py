@@ -141,6 +141,12 @@ def test_several_choices(shaped: Any) -> None:
     assert reading == Reading(content=True, tool_calls=(ToolCall("1.0", "search"), ToolCall("2.0", "search")))
 
 
+def test_choices_that_come_one_by_one(shaped: Any) -> None:
+    """With n > 1 a chunk usually has one choice, and its index says which."""
+    delta = chat_tool_delta(0, name="search")
+    assert fold(shaped(chat_chunk(delta, index=at)) for at in (0, 1, 1)).tools == ["search", "search"]
+
+
 TOOL_STREAMS = {
     "as OpenAI sends them": (
         [

@@ -86,6 +86,10 @@ def test_a_neighbouring_module_is_no_match(module: str) -> None:
 BY_SHAPE = [
     pytest.param(chat_chunk({"content": "Hi"}), OpenAIChatReader, id="chat chunk"),
     pytest.param(chat_answer("Hi"), OpenAIChatReader, id="chat answer"),
+    *(
+        pytest.param({"object": kind, "choices": []}, OpenAIChatReader, id=kind)
+        for kind in ("chat.completion.chunk", "chat.completion", "text_completion")
+    ),
     pytest.param({"choices": [{"delta": {"content": "Hi"}}]}, OpenAIChatReader, id="nameless chat chunk"),
     pytest.param({"choices": [{"message": {"content": "Hi"}}]}, OpenAIChatReader, id="nameless chat answer"),
     pytest.param(response_stream("Hi")[0], OpenAIResponsesReader, id="response event"),
