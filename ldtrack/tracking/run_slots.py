@@ -63,6 +63,11 @@ class RunSlots(SlotSheet):
         """The tool calls that were recorded, in their order."""
         return tuple(self._tool_calls)
 
+    @property
+    def has_tool_calls(self) -> bool:
+        """Whether a tool call was recorded, or may yet be: the ledger has to answer."""
+        return bool(self._tool_calls) or any(metric is TOOL_CALL for metric, _ in list(self._flights))
+
     def outcome(self) -> Outcome | None:
         """The run's outcome: what was recorded, or that it was cancelled."""
         success: bool | None = self.value(OUTCOME)
@@ -99,9 +104,8 @@ class RunSlots(SlotSheet):
 
     def _take_off(self, metric: Metric, value: object, flight: Flight) -> None:
         self.advance(metric, Step.CLAIM)
-        if metric.slot is not None:
-            # If one is in flight here already, then that one stays the one to queue behind.
-            self._own_flights().setdefault((metric, flight.get_loop()), flight)
+        # If one is in flight here already, then that one stays the one to queue behind.
+        self._own_flights().setdefault((metric, flight.get_loop()), flight)
         flight.add_done_callback(partial(self._land, metric, value))
 
     async def answer_to(self, claim: Claim, value: object, mine: Flight | None) -> bool:

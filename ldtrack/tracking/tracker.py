@@ -245,7 +245,7 @@ class Tracker(TrackMethods):
         slots = self._slots
         slots.model_ms = facts.model_ms
         slots.is_cancelled = facts.outcome is Outcome.CANCELLED
-        if slots.tool_calls:
+        if slots.has_tool_calls:
             todo = [(metric, value) for metric, value in todo if metric is not TOOL_CALL]
         flights = [self._record_quietly(metric, value) for metric, value in todo]
         return [flight for flight in flights if flight is not None]
