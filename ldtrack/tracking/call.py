@@ -90,8 +90,8 @@ class Call:
 
     def attend(self) -> None:
         """Measure the time the provider takes, and notice when nobody asks for chunks any more."""
-        if self.source is not None:
-            self.attendance = Attendance(self.source, self.meter, self._recorder.clock.monotonic_ns)
+        assert self.source is not None, "only streams are attended"
+        self.attendance = Attendance(self.source, self.meter, self._recorder.clock.monotonic_ns)
 
     # Looking at chunks
 

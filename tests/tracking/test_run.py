@@ -867,6 +867,18 @@ def test_a_run_takes_calls_while_it_is_open(when: str, what: str) -> None:
     assert stage.events == ([] if when == "before" else [("duration:total", 0), ("generation:success", 1)])
 
 
+def test_a_run_that_is_left_by_hand_twice() -> None:
+    """The second time there is nothing left to record."""
+
+    async def scene(stage: Stage) -> None:
+        run = stage.tracker.run()
+        async with run:
+            pass
+        await run.__aexit__(None, None, None)
+
+    assert playing(scene).events == [("duration:total", 0), ("generation:success", 1)]
+
+
 def test_tracking_after_the_run() -> None:
     """Late feedback is what resumption is for; it works on the run itself too."""
 
@@ -1033,3 +1045,18 @@ def test_an_explicit_metric_in_flight_wins_too() -> None:
 
     stage = playing(scene)
     assert [tracker.summary.duration_ms for tracker in stage.kept] == [999, 5]
+
+
+def test_an_explicit_tool_call_in_flight_wins_too() -> None:
+    """A ledger that has yet to answer has been told of it all the same."""
+
+    async def scene(stage: Stage) -> None:
+        stage.ledger.hold()
+        async with stage.tracker.run() as run:
+            task = asyncio.create_task(run.track_tool_call("mine"))
+            await tick()
+            run.observe(Chunk(tools=("theirs",)))
+        stage.ledger.release()
+        assert await task is True
+
+    assert playing(scene).tracker.summary.tool_calls == ("mine",)

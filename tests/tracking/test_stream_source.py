@@ -238,6 +238,85 @@ def test_two_tasks_that_open_one_stream() -> None:
     assert playing(scene).tracker.summary.ending is Ending.COMPLETED
 
 
+def test_two_tasks_that_enter_one_stream() -> None:
+    """The second is told off as it enters; the first goes on undisturbed."""
+
+    async def scene(stage: Stage) -> None:
+        stage.new_provider(waits_at="open")
+        stream = stage.tracker.stream(opening(stage.provider, Provider.generator))
+
+        async def enter() -> list[str]:
+            async with stream:
+                return [chunk.text async for chunk in stream]
+
+        first = asyncio.create_task(enter())
+        await stage.provider.waiting.wait()
+        with pytest.raises(RuntimeError, match="another task"):
+            await enter()
+        stage.provider.go_on.set()
+        assert await first == ["a", "b", "c"]
+
+    assert playing(scene).tracker.summary.ending is Ending.COMPLETED
+
+
+def test_a_stream_that_is_over_can_be_entered() -> None:
+    """There is nothing in it; the provider is not asked."""
+
+    async def scene(stage: Stage) -> None:
+        stream = stage.tracker.stream(opening(stage.provider, Provider.generator))
+        await stream.aclose()
+        async with stream as entered:
+            assert entered is stream
+            assert [chunk async for chunk in stream] == []
+        assert stage.provider.tasks == []
+
+    playing(scene)
+
+
+def test_asend_to_a_generator_that_was_closed_unread() -> None:
+    """As with the generator itself: it is over."""
+
+    async def scene(stage: Stage) -> None:
+        stream = stage.tracker.stream(stage.provider.generator())
+        await stream.aclose()
+        with pytest.raises(StopAsyncIteration):
+            await stream.asend(None)
+
+    assert playing(scene).provider.reads == 0
+
+
+@pytest.mark.parametrize("how", ["entering", "asend"])
+def test_destroyed_while_it_waits(how: str) -> None:
+    """Whoever destroys a waiting coroutine cannot wait: the stream is closed soon after."""
+
+    async def enter(stream: TrackedStream[Any]) -> None:
+        async with stream:
+            pytest.fail("it is not open")
+
+    async def scene(stage: Stage) -> None:
+        stage.new_provider(waits_at="open" if how == "entering" else 0)
+        if how == "entering":
+            work = enter(stage.tracker.stream(Manager(stage.provider, Provider.plain)))
+        else:
+            stream = stage.tracker.stream(Talking(stage.provider))
+            work = stream.asend(None)
+        work.send(None)
+        work.close()
+        assert not stage.recorder.open_calls
+        await stage.quiet()
+
+    stage = playing(scene)
+    assert stage.provider.closing == ([] if how == "entering" else ["close"])
+    assert stage.tracker.summary.ending is Ending.CLOSED_EARLY
+
+
+class Talking(WithAclose):
+    """A generator's methods on an object that is none."""
+
+    async def asend(self, _: object) -> Any:
+        return await self.__anext__()
+
+
 def test_two_tasks_that_read_one_generator() -> None:
     """As without us: the generator refuses the second, and the first goes on undisturbed."""
 
