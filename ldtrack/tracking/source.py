@@ -158,7 +158,7 @@ class Source(Generic[T]):
     def shut(self) -> None:
         """Note that its user closes the stream by a name of its own, past us."""
         self._is_shut = True
-        self._is_closed = self._manager is None and not inspect.isasyncgen(self._own_iterator)
+        self._is_closed |= self._manager is None and not inspect.isasyncgen(self._own_iterator)
         if isinstance(self.iterator, _Steady):
             self.iterator.stop()
 

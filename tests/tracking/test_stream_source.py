@@ -12,7 +12,16 @@ from unittest.mock import AsyncMock, MagicMock
 
 import anyio
 import pytest
-from fake_provider import Manager, Provider, WithAclose, WithClose, managed, opening, tick
+from fake_provider import (
+    Manager,
+    Provider,
+    WithAclose,
+    WithClose,
+    WithSyncClose,
+    managed,
+    opening,
+    tick,
+)
 from stage import Stage
 
 from ldtrack.core.values import Ending, Outcome
@@ -217,6 +226,52 @@ def test_a_close_that_only_returns_something_to_await() -> None:
         await stream.aclose()
 
     assert playing(scene).provider.closing == ["close"]
+
+
+class SyncLikeOpenAI(WithSyncClose):
+    def __init__(self, provider: Provider) -> None:
+        super().__init__(provider)
+        self._generator = provider.generator()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._generator
+
+
+@pytest.mark.parametrize("read", [0, 1])
+@pytest.mark.parametrize(
+    ("wrap", "make", "closing"),
+    [
+        (None, WithSyncClose, ["close"]),
+        (opening, SyncLikeOpenAI, ["close", "finally"]),
+        (Manager, WithSyncClose, ["close", "exit"]),
+        (Manager, SyncLikeOpenAI, ["close", "finally", "exit"]),
+    ],
+)
+@pytest.mark.parametrize("late", [False, True])
+def test_closed_by_a_synchronous_name(
+    wrap: Any, make: Any, closing: list[str], read: int, late: bool
+) -> None:
+    """It is the provider's own, and is called as often as it is called; the rest is closed after it, once."""
+
+    async def scene(stage: Stage) -> None:
+        source = make(stage.provider) if wrap is None else wrap(stage.provider, make)
+        async with stage.tracker.stream(source) as stream:
+            for _ in range(read):
+                await anext(stream)
+            if late:
+                await stream.aclose()
+            assert stream.close() == "closed"
+            assert not stage.recorder.open_calls
+            assert await anext(stream, "over") == "over"
+
+    closed = playing(scene).provider.closing
+    expected = [entry for entry in closing if read or entry != "finally"]
+    if late:
+        assert [entry for entry in closed if entry != "close"] == [
+            entry for entry in expected if entry != "close"
+        ]
+    else:
+        assert closed == expected
 
 
 # Several tasks
