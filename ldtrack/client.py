@@ -136,12 +136,16 @@ class AIClient(ConfigMethods):
         if sweeper is not None:
             sweeper.cancel()
         for call in self._recorder.end_open_calls():
-            await call.close_source_quietly()
+            call.close_soon()
         await self._recorder.drain()
         if sweeper is not None:
             await asyncio.wait([sweeper])
-        await self.flush(timeout)
-        await self._recorder.ledger.aclose()
+        ledger = self._recorder.ledger
+        for what, step in (("flush", lambda: ledger.flush(timeout)), ("close", ledger.aclose)):
+            try:
+                await step()
+            except Exception as error:  # noqa: BLE001 - C5: closing must not hide what the app raised
+                self._recorder.failed(what, error)
 
     async def flush(self, timeout: float = 5.0) -> FlushResult:
         """Push what was recorded on its way, for at most ``timeout`` seconds; cancelling loses nothing.

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ldtrack.core.slots import Claim
+from ldtrack.loops import running_loop
 from ldtrack.typing import FlushResult, LaunchDarklyClient
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class LDClientDestination:
     def __init__(self, client: LaunchDarklyClient) -> None:
         self._client = client
         self.is_async = inspect.iscoroutinefunction(getattr(client, "variation", None))
-        self._home: asyncio.AbstractEventLoop | None = _running_loop() if self.is_async else None
+        self._home: asyncio.AbstractEventLoop | None = running_loop() if self.is_async else None
         self._left_over: deque[tuple[Any, ...]] = deque()
         """Later events of a claim whose first one went out before the SDK failed: all or none."""
 
@@ -75,7 +76,7 @@ class LDClientDestination:
 
     def _track_at_home(self) -> Any:
         """The asynchronous client belongs to one loop: calls from elsewhere are handed over to it."""
-        running = _running_loop()
+        running = running_loop()
         if self._home is None:
             self._home = running
         if self._home is None or self._home is running or self._home.is_closed():
@@ -85,7 +86,7 @@ class LDClientDestination:
 
     def _at_home(self, work: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
         home = self._home
-        if home is None or home is _running_loop() or not home.is_running():
+        if home is None or home is running_loop() or not home.is_running():
             return work
         return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, home))
 
@@ -100,10 +101,3 @@ class LDClientDestination:
         else:
             self._client.flush()
         return FlushResult(pending=len(self._left_over))
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

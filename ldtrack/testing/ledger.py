@@ -9,6 +9,7 @@ import asyncio
 
 from ldtrack.core.slots import Claim
 from ldtrack.exceptions import LedgerError
+from ldtrack.loops import running_loop
 from ldtrack.testing.clients import RecordedEvent
 from ldtrack.typing import FlushResult
 
@@ -51,7 +52,7 @@ class RecordingLedger:
     def submit(self, claim: Claim) -> bool | asyncio.Future[bool]:
         """Take a claim over; answer at once, or after ``release``."""
         self.submitted += 1
-        loop = _running_loop() if self._is_held else None
+        loop = running_loop() if self._is_held else None
         if loop is None:
             return self._record(claim)
         future = loop.create_future()
@@ -90,10 +91,3 @@ class RecordingLedger:
 
     async def aclose(self) -> None:
         """Do nothing; there is no wait to cancel."""
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -18,6 +18,7 @@ import attrs
 from ldtrack.core.meter import Meter
 from ldtrack.core.reading import CONTENT, Reading, Wants
 from ldtrack.core.values import Ending, LDAIMetrics, TokenUsage
+from ldtrack.loops import running_loop
 from ldtrack.tracking.attendance import Attendance
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Call:
         "_run",
         "attendance",
         "ending",
+        "has_begun",
         "loop",
         "meter",
         "reader",
@@ -81,12 +83,14 @@ class Call:
         self.reader = reader
         self.meter = Meter()
         self.ending: Ending | None = None
+        self.has_begun = source is None
+        """Whether its request went out as far as we know: a stream nobody read says nothing of its run."""
         self.attendance: Attendance | None = None
         self.stated_ms: int | None = None
         recorder.open_calls.add(self)
         if source is not None:
             source.on_open = self._begin
-            self._move_to(_running_loop())
+            self._move_to(running_loop())
 
     def attend(self) -> None:
         """Measure the time the provider takes, and notice when nobody asks for chunks any more."""
@@ -178,13 +182,17 @@ class Call:
 
     def _move_to(self, loop: asyncio.AbstractEventLoop | None) -> None:
         if loop is not None and loop is not self.loop:
+            vigils = self._recorder.vigils
+            vigils.hold(loop)
+            if self.loop is not None:
+                vigils.release(self.loop)
             self.loop = loop
-            self._recorder.keep_watch(loop)
 
     def _begin(self) -> None:
         """Note that the request is being issued, and in which loop."""
         assert self._run is not None, "what has ended is not opened"
-        self._move_to(_running_loop())
+        self._move_to(running_loop())
+        self.has_begun = True
         self._run._begin()
 
     async def open(self) -> None:
@@ -228,6 +236,8 @@ class Call:
         self._recorder.open_calls.discard(self)
         if self.source is not None:
             self.source.on_open = None
+        if self.loop is not None:
+            self._recorder.vigils.release(self.loop)
         run._call_ended(self)
 
     def _fold_rest(self) -> None:
@@ -268,7 +278,7 @@ class Call:
         """Close the stream in a task of the recorder's, in the loop that the stream belongs to."""
         if self.source is None or self.source.is_spent or self.source.drop():
             return
-        running = _running_loop()
+        running = running_loop()
         if self.loop is not None and self.loop is not running:
             self._hand_over(self.close_soon)
         elif running is not None:
@@ -291,7 +301,7 @@ class Call:
         source = self.source
         if source is None or source.is_spent or source.is_being_read:
             return
-        if self.loop is not None and self.loop is not _running_loop():
+        if self.loop is not None and self.loop is not running_loop():
             self.close_soon()
             return
         import anyio  # noqa: PLC0415 - everybody would pay for it, and only a stream left open needs it
@@ -318,10 +328,3 @@ def _estimate_of(estimator: Estimator) -> TokenUsage | None:
     if not isinstance(guess, TokenUsage):
         raise TypeError(f"the estimator must return ldtrack.TokenUsage or None, not {guess!r}")
     return attrs.evolve(guess, estimated=True)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -12,7 +12,7 @@ import logging
 import threading
 import weakref
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from types import MappingProxyType
@@ -24,6 +24,7 @@ from ldtrack.core.slots import Metric
 from ldtrack.core.values import Ending
 from ldtrack.exceptions import DuplicateError
 from ldtrack.tracking.run_slots import RunSlots
+from ldtrack.tracking.vigils import Vigils
 from ldtrack.typing import Clock, Estimator, Ledger, NewRunId, Reader
 
 if TYPE_CHECKING:
@@ -35,6 +36,16 @@ log: Final = logging.getLogger("ldtrack")
 
 STRICT: Final = ContextVar("ldtrack_strict", default=False)
 """Whether a duplicate raises instead of returning ``False``; set by ``ldtrack.testing.strict()``."""
+
+
+MAX_HINTS: Final = 1_000
+"""How many different things are said at most: some of them name flags, and flags may be made up."""
+
+
+def _say(text: str, *values: object) -> None:
+    # A filter of the app's may raise: what is logged implicitly must not (C5).
+    with contextlib.suppress(Exception):
+        log.warning(text, *values)
 
 
 @attrs.frozen(kw_only=True)
@@ -70,9 +81,8 @@ class Recorder:
     failures: Counter[str] = attrs.field(factory=Counter, init=False)
     open_calls: set[Call] = attrs.field(factory=set, init=False)
     _hints: set[str] = attrs.field(factory=set, init=False)
-    _vigils: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = attrs.field(
-        factory=weakref.WeakKeyDictionary, init=False
-    )
+    vigils: Vigils = attrs.field(init=False)
+    """Who ends what is open in a loop when that loop shuts down."""
     _tasks: set[asyncio.Task[Any]] = attrs.field(factory=set, init=False)
     _unclosed: set[Call] = attrs.field(factory=set, init=False)
     _runs: weakref.WeakValueDictionary[str, RunSlots] = attrs.field(
@@ -80,6 +90,10 @@ class Recorder:
     )
     _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
     """Guards the runs and the counters; re-entrant, since a finalizer may come to record something too."""
+
+    @vigils.default
+    def _vigils(self) -> Vigils:
+        return Vigils(self._shut_down)
 
     def slots_of(self, run_id: str) -> RunSlots:
         """The slots that all trackers of this run share, for a tracker resumed from a token."""
@@ -121,7 +135,7 @@ class Recorder:
             self.failures[kind] += 1
             is_first = self.failures[kind] == 1
         if is_first:
-            log.warning(
+            _say(
                 "ldtrack could not record something (%s): %r. Further failures of this kind are only "
                 "counted, in stats.failures.",
                 kind,
@@ -131,31 +145,17 @@ class Recorder:
     def hint(self, kind: str, text: str) -> None:
         """Say something useful, once per kind."""
         with self._lock:
-            is_new = kind not in self._hints
-            self._hints.add(kind)
+            is_new = kind not in self._hints and len(self._hints) < MAX_HINTS
+            if is_new:
+                self._hints.add(kind)
         if is_new:
-            log.warning("%s", text)
+            _say("%s", text)
 
-    def keep_watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Make sure that this loop's open calls end when it shuts down.
-
-        A loop closes, at its shutdown, every asynchronous generator that was begun in it: one that waits
-        for that moment hears of it.
-        """
-        if loop not in self._vigils:
-            vigil = self._vigil(loop)
-            with contextlib.suppress(StopIteration):
-                vigil.__anext__().send(None)  # begin it, up to its yield
-            self._vigils[loop] = vigil
-
-    async def _vigil(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            unclosed = [call for call in list(self._unclosed) if call.loop is loop]
-            self._unclosed.difference_update(unclosed)
-            for call in [*self.end_open_calls(loop), *unclosed]:
-                await call.close_source_quietly()
+    async def _shut_down(self, loop: asyncio.AbstractEventLoop) -> None:
+        unclosed = [call for call in list(self._unclosed) if call.loop is loop]
+        self._unclosed.difference_update(unclosed)
+        for call in [*self.end_open_calls(loop), *unclosed]:
+            await call.close_source_quietly()
 
     def end_open_calls(self, loop: asyncio.AbstractEventLoop | None = None) -> list[Call]:
         """End every open call (of a loop that shuts down) as cancelled, since nobody will read on.
@@ -180,7 +180,9 @@ class Recorder:
         A loop that shuts down may cancel the task before its first step: then the vigil closes.
         """
         self._unclosed.add(call)
-        task = asyncio.get_running_loop().create_task(call.close_source_quietly())
+        loop = asyncio.get_running_loop()
+        self.vigils.hold(loop)
+        task = loop.create_task(call.close_source_quietly())
         self._tasks.add(task)
         task.add_done_callback(partial(self._closed, call))
 
@@ -188,6 +190,7 @@ class Recorder:
         self._tasks.discard(task)
         if not task.cancelled():
             self._unclosed.discard(call)
+            self.vigils.release(task.get_loop())
 
     async def drain(self) -> None:
         """Wait for the clean-up under way; cancelling the wait cancels none of it."""

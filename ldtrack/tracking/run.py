@@ -18,6 +18,7 @@ from ldtrack.core.settlement import DurationBasis, Facts, settle
 from ldtrack.core.values import OUTCOME_OF, Ending, LDAIMetrics, MetricSummary, Outcome
 from ldtrack.exceptions import MisuseError
 from ldtrack.tracking.call import Call, ending_of
+from ldtrack.tracking.operation import result_of
 from ldtrack.tracking.run_slots import Flight
 from ldtrack.tracking.source import Source, StreamSource
 from ldtrack.tracking.stream import TrackedStream
@@ -98,10 +99,23 @@ class Run(TrackMethods):
         Everything is handed to the ledger before the first wait.
         """
         flights = self._settle(self._end_calls(error))
-        for call in self._calls:
-            await call.close_source_quietly()
+        await self._close_streams()
         if flights:
             await asyncio.wait(flights, timeout=self._recorder.settle_timeout)
+
+    async def _close_streams(self) -> None:
+        """Close what is still open, all of it within one time limit; what takes longer is left to a task."""
+        unclosed = [call for call in self._calls if call.source is not None and not call.source.is_spent]
+        if len(unclosed) > 1:
+            import anyio  # noqa: PLC0415 - everybody would pay for it, and few runs leave streams open
+
+            with anyio.move_on_after(self._recorder.close_timeout, shield=True):
+                for call in unclosed:
+                    await call.close_source_quietly()
+            for call in unclosed:
+                call.close_soon()
+        elif unclosed:
+            await unclosed[0].close_source_quietly()
 
     def _end_calls(self, error: BaseException | None) -> Ending | None:
         """End what is still open; returns how the run ended, or ``None`` if its last call says so."""
@@ -115,6 +129,11 @@ class Run(TrackMethods):
             call.end_closed()
         # A generator that is closed while it hands out a stream: whether anything was missed, that one knows.
         return None if error is None or still_open else Ending.CLOSED_EARLY
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.tracker.run_id
 
     @property
     def summary(self) -> MetricSummary:
@@ -241,6 +260,13 @@ class Run(TrackMethods):
     async def _record_all(self, metric: Metric, values: list[Any]) -> bool:
         return await self.tracker._record_all(metric, values)
 
+    async def _timed(self, func: Callable[[], Any]) -> Any:
+        return await self.tracker._timed(func)
+
+    async def _measured(self, extractor: Callable[[Any], Any], func: Callable[[], Any]) -> Any:
+        self._require_open("run.track_metrics_of(...)")
+        return await self.call(result_of(func), extractor)
+
     def _require_open(self, what: str) -> None:
         if self._is_settled:
             raise MisuseError(f"{what} was called on {self!r}, which is over: a new run needs a new tracker")
@@ -252,8 +278,10 @@ class Run(TrackMethods):
         if self._is_settled:
             return []
         self._is_settled = True
-        if ending is None:
-            ending = next((call.ending for call in reversed(self._calls)), Ending.COMPLETED)
+        if ending is None and self._calls:
+            begun = [call for call in self._calls if call.has_begun]
+            ending = (begun or self._calls)[-1].ending
+            self.tracker._note_ending(ending)
         facts = self._facts(OUTCOME_OF[ending or Ending.COMPLETED])
         return self.tracker._settle(facts, settle(facts))
 

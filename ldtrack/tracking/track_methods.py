@@ -6,8 +6,8 @@ claimed before its value is known to be good, and an empty value claims nothing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Literal, TypeVar, overload
 
 from ldtrack.core.slots import (
     DURATION,
@@ -19,10 +19,12 @@ from ldtrack.core.slots import (
     TOOL_CALL,
     Metric,
 )
-from ldtrack.core.values import Feedback, JudgeResult, TokenUsage, key_of, whole_ms
+from ldtrack.core.values import Feedback, JudgeResult, LDAIMetrics, TokenUsage, key_of, whole_ms
+from ldtrack.tracking.operation import require_operation
 
 __all__ = ["FeedbackLike", "TrackMethods"]
 
+T = TypeVar("T")
 FeedbackLike = Feedback | Literal["positive", "negative"] | Mapping[str, Any]
 
 
@@ -39,6 +41,12 @@ class TrackMethods:
         raise NotImplementedError  # pragma: no cover - every subclass says how
 
     async def _record_all(self, metric: Metric, values: list[Any]) -> bool:
+        raise NotImplementedError  # pragma: no cover - every subclass says how
+
+    async def _timed(self, func: Callable[[], Any]) -> Any:
+        raise NotImplementedError  # pragma: no cover - every subclass says how
+
+    async def _measured(self, extractor: Callable[[Any], Any], func: Callable[[], Any]) -> Any:
         raise NotImplementedError  # pragma: no cover - every subclass says how
 
     async def track_duration(self, duration: float) -> bool:
@@ -130,3 +138,34 @@ class TrackMethods:
             return False
         recorded = self._record(JUDGE_SCORE, judge_result)
         return recorded is True or await recorded
+
+    @overload
+    async def track_duration_of(self, func: Callable[[], Awaitable[T]]) -> T: ...
+    @overload
+    async def track_duration_of(self, func: Callable[[], T]) -> T: ...
+    async def track_duration_of(self, func: Callable[[], Any]) -> Any:
+        """Call a function, await what it returns if it is awaitable, and record how long that took.
+
+        The duration is recorded on every exit, cancellation included; the result or the exception of the
+        function passes unchanged.
+        """
+        require_operation(func, "track_duration_of")
+        return await self._timed(func)
+
+    @overload
+    async def track_metrics_of(
+        self, extractor: Callable[[T], LDAIMetrics | None], func: Callable[[], Awaitable[T]]
+    ) -> T: ...
+    @overload
+    async def track_metrics_of(
+        self, extractor: Callable[[T], LDAIMetrics | None], func: Callable[[], T]
+    ) -> T: ...
+    async def track_metrics_of(self, extractor: Callable[[Any], Any], func: Callable[[], Any]) -> Any:
+        """Call a function, await what it returns if it is awaitable, and record what the extractor reads.
+
+        On a run it is one of the run's calls, recorded with the others when the run is left. Cancellation
+        is recorded as the outcome and passes on; the result or the exception of the function passes
+        unchanged, whatever the extractor does.
+        """
+        require_operation(func, "track_metrics_of")
+        return await self._measured(extractor, func)

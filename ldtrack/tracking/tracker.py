@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ldtrack.core.events import Attribution
 from ldtrack.core.settlement import DurationBasis, Facts
@@ -22,10 +22,10 @@ from ldtrack.core.slots import (
     Claim,
     Metric,
 )
-from ldtrack.core.values import Ending, LDAIMetrics, MetricSummary, Outcome
+from ldtrack.core.values import Ending, MetricSummary, Outcome
 from ldtrack.exceptions import MisuseError
 from ldtrack.ledgers.refusing import RefusingLedger
-from ldtrack.tracking.operation import require_operation, result_of
+from ldtrack.tracking.operation import result_of
 from ldtrack.tracking.run import Run, RunOptions
 from ldtrack.tracking.run_slots import Flight, RunSlots
 from ldtrack.tracking.track_methods import TrackMethods
@@ -107,17 +107,7 @@ class Tracker(TrackMethods):
             model_ms=slots.model_ms,
         )
 
-    @overload
-    async def track_duration_of(self, func: Callable[[], Awaitable[T]]) -> T: ...
-    @overload
-    async def track_duration_of(self, func: Callable[[], T]) -> T: ...
-    async def track_duration_of(self, func: Callable[[], Any]) -> Any:
-        """Call a function, await what it returns if it is awaitable, and record how long that took.
-
-        The duration is recorded on every exit, cancellation included; the result or the exception of the
-        function passes unchanged.
-        """
-        require_operation(func, "track_duration_of")
+    async def _timed(self, func: Callable[[], Any]) -> Any:
         now = self._recorder.clock.monotonic_ns
         started = now()
         try:
@@ -125,21 +115,7 @@ class Tracker(TrackMethods):
         finally:
             self._record_quietly(DURATION, (now() - started) // 1_000_000)
 
-    @overload
-    async def track_metrics_of(
-        self, extractor: Callable[[T], LDAIMetrics | None], func: Callable[[], Awaitable[T]]
-    ) -> T: ...
-    @overload
-    async def track_metrics_of(
-        self, extractor: Callable[[T], LDAIMetrics | None], func: Callable[[], T]
-    ) -> T: ...
-    async def track_metrics_of(self, extractor: Callable[[Any], Any], func: Callable[[], Any]) -> Any:
-        """Call a function, await what it returns if it is awaitable, and record what the extractor reads.
-
-        Cancellation is recorded as the run's outcome and passes on; the result or the exception of the
-        function passes unchanged, whatever the extractor does.
-        """
-        require_operation(func, "track_metrics_of")
+    async def _measured(self, extractor: Callable[[Any], Any], func: Callable[[], Any]) -> Any:
         async with Run(self, self._recorder, RunOptions(), is_repeatable=True) as run:
             return await run.call(result_of(func), extractor)
 

@@ -21,7 +21,7 @@ ROOT = Path(ldtrack.__file__).parent
 FLOORS = (
     ("ldtrack.exceptions",),
     ("ldtrack.core",),
-    ("ldtrack.typing", "ldtrack.ids"),
+    ("ldtrack.typing", "ldtrack.ids", "ldtrack.loops"),
     ("ldtrack.ledgers", "ldtrack.delivery"),
     ("ldtrack.tracking",),
     ("ldtrack.providers",),
