@@ -37,17 +37,23 @@ class Asked:
     number: int
     ask: Explicit | Bad | Empty | Implicit
     is_started: bool = False
+    is_called_off: bool = False
+    """Whether somebody cancelled it."""
     is_cancelled: bool = False
+    is_early: bool = False
+    """Whether it was told False when nothing was recorded yet."""
     answer: Any = None
     error: Exception | None = None
 
 
-async def perform(asked: Asked, tracker: Any) -> None:
-    """Do what is asked, and note what comes of it."""
+async def perform(asked: Asked, tracker: Any, recorded: Iterable[Claim] | None = None) -> None:
+    """Do what is asked, and note what comes of it; ``recorded`` is what the ledger has recorded so far."""
     CALLER.set(asked.number)
     asked.is_started = True
     try:
         asked.answer = await asked.ask.perform(tracker)
+        if recorded is not None and asked.answer is False and isinstance(asked.ask, Explicit):
+            asked.is_early = all(claim.metric is not asked.ask.metric for claim in recorded)
     except asyncio.CancelledError:
         asked.is_cancelled = True
         raise
@@ -214,8 +220,12 @@ def _too_often_or_never(evidence: Evidence, found: dict[Metric, list[Any]]) -> l
 def _wrong_with_answer(asked: Asked, found: dict[Metric, list[Any]]) -> list[str]:
     """What does not fit between what a caller was told and what came out."""
     ask = asked.ask
+    if asked.is_cancelled and not asked.is_called_off:
+        return ["was cancelled, and by nobody"]
     if asked.is_cancelled or not asked.is_started:
         return []
+    if asked.is_early:
+        return ["told False before anybody had recorded it"]
     if isinstance(ask, Bad):
         return [] if isinstance(asked.error, TypeError | ValueError) else ["a bad call was not refused"]
     if isinstance(ask, Empty):

@@ -115,12 +115,21 @@ class World:
         """Ask something in a task of its own."""
         asked = Asked(len(self.asked), ask)
         self.asked.append(asked)
-        work = perform(asked, self.trackers[tracker % len(self.trackers)])
+        work = perform(asked, self.trackers[tracker % len(self.trackers)], self.ledger.claims)
         self.tasks.append(self.loops[loop % len(self.loops)].create_task(work))
         return asked
 
+    def cancel(self, at: int) -> None:
+        """Cancel one of the calls that are not over."""
+        live = [pair for pair in zip(self.asked, self.tasks, strict=True) if not pair[1].done()]
+        if live:
+            asked, task = live[at % len(live)]
+            asked.is_called_off = True
+            task.cancel()
+
     def settle(self) -> None:
-        """Let the dust settle: the ledger works, everybody gets as far as they can."""
+        """Let the dust settle: nobody spins while the ledger stalls, and all get done once it works."""
+        run_dry(self.loops)
         self.ledger.recover()
         run_dry(self.loops)
         stuck = [asked for asked, task in zip(self.asked, self.tasks, strict=True) if not task.done()]
@@ -192,9 +201,7 @@ class Cancel:
     at: int
 
     def act(self, world: World) -> None:
-        live = [task for task in world.tasks if not task.done()]
-        if live:
-            live[self.at % len(live)].cancel()
+        world.cancel(self.at)
 
 
 @attrs.frozen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 from collections.abc import Callable, Coroutine
@@ -33,11 +32,11 @@ def held_world() -> World:
     return world
 
 
-def begun(world: World, method: str, number: int = 0) -> tuple[Asked, asyncio.Task[None]]:
+def begun(world: World, method: str, number: int = 0) -> Asked:
     """A call that has got as far as it can."""
     asked = world.begin(explicit_call(method, number))
     run_dry(world.loops)
-    return asked, world.tasks[-1]
+    return asked
 
 
 def first_step(world: World, work: Coroutine[Any, Any, Any]) -> None:
@@ -121,7 +120,7 @@ def test_a_bad_call_spends_nothing(bad: Bad) -> None:
     assert str(asked.error)
     assert world.ledger.submitted == 0
     if bad.method in EXPLICIT:
-        assert begun(world, bad.method)[0].answer is True
+        assert begun(world, bad.method).answer is True
     world.judge()
 
 
@@ -162,12 +161,12 @@ def test_tool_keys_are_checked_before_the_first_is_claimed() -> None:
 def test_cancelling_the_wait_loses_nothing_and_repeats_nothing(method: str) -> None:
     """The claim is on its way; the next caller hears that it came first."""
     world = held_world()
-    cancelled, task = begun(world, method)
-    task.cancel()
+    cancelled = begun(world, method)
+    world.cancel(0)
     run_dry(world.loops)
     assert cancelled.is_cancelled
     assert world.ledger.submitted == 1
-    again, _ = begun(world, method, 1)
+    again = begun(world, method, 1)
     world.judge()
     assert again.answer is (method in REPEATABLE)
     assert [claim for claim in world.ledger.claims if claim is world.witness.attempts[0].claim]
@@ -177,10 +176,10 @@ def test_cancelling_the_wait_loses_nothing_and_repeats_nothing(method: str) -> N
 def test_cancelling_a_call_that_waits_its_turn_changes_nothing(method: str) -> None:
     """Behind the lock nothing was handed over: the first is recorded, the last hears of it."""
     world = held_world()
-    first, _ = begun(world, method, 0)
-    second, waiting = begun(world, method, 1)
-    third, _ = begun(world, method, 2)
-    waiting.cancel()
+    first = begun(world, method, 0)
+    second = begun(world, method, 1)
+    third = begun(world, method, 2)
+    world.cancel(1)
     run_dry(world.loops)
     assert second.is_cancelled
     assert world.ledger.submitted == 1
@@ -192,9 +191,9 @@ def test_cancelling_a_call_that_waits_its_turn_changes_nothing(method: str) -> N
 def test_cancelling_the_first_lets_the_next_wait_for_its_claim(method: str) -> None:
     """Whoever is next does not hand over a second claim while the first is on its way."""
     world = held_world()
-    _, task = begun(world, method, 0)
-    second, _ = begun(world, method, 1)
-    task.cancel()
+    begun(world, method, 0)
+    second = begun(world, method, 1)
+    world.cancel(0)
     run_dry(world.loops)
     assert world.ledger.submitted == 1
     assert second.answer is None
@@ -207,7 +206,7 @@ def test_a_call_that_is_cancelled_before_it_began_spends_nothing(method: str) ->
     """A task that never ran has claimed nothing."""
     world = World()
     world.begin(explicit_call(method, 0))
-    world.tasks[-1].cancel()
+    world.cancel(0)
     world.settle()
     assert world.ledger.submitted == 0
 
@@ -219,7 +218,7 @@ def test_a_call_that_is_cancelled_before_it_began_spends_nothing(method: str) ->
 def test_when_the_ledger_fails_the_next_in_line_takes_over(method: str) -> None:
     """With its own value; the first is told, the last hears that somebody was first."""
     world = held_world()
-    asked = [begun(world, method, number)[0] for number in range(3)]
+    asked = [begun(world, method, number) for number in range(3)]
     world.ledger.fail_next()
     world.ledger.release()
     world.judge()
@@ -233,7 +232,7 @@ def test_when_the_ledger_fails_the_next_in_line_takes_over(method: str) -> None:
 def test_when_the_ledger_gives_up_it_is_an_error_and_no_cancellation(method: str) -> None:
     """A future that the ledger cancels does not look as if somebody had cancelled the caller."""
     world = held_world()
-    asked = [begun(world, method, number)[0] for number in range(2)]
+    asked = [begun(world, method, number) for number in range(2)]
     world.ledger.give_up(0)
     world.judge()
     assert isinstance(asked[0].error, LedgerError)
@@ -242,12 +241,26 @@ def test_when_the_ledger_gives_up_it_is_an_error_and_no_cancellation(method: str
     assert asked[1].answer is True
 
 
+@every_once_method
+def test_nobody_spins_while_a_later_claim_is_in_flight(method: str) -> None:
+    """The first claim has failed, the second is on its way: the third waits for that one."""
+    world = held_world()
+    asked = [begun(world, method, number) for number in range(3)]
+    world.ledger.fail_next()
+    world.ledger.answer(0)
+    run_dry(world.loops, limit=200)
+    assert [one.answer for one in asked] == [None] * 3
+    assert world.ledger.submitted == 2
+    world.judge()
+    assert [one.answer for one in asked] == [None, True, False]
+
+
 @pytest.mark.parametrize("method", REPEATABLE)
 @pytest.mark.parametrize("how", ["fails", "gives up"])
 def test_a_repeatable_that_failed_may_be_repeated(method: str, how: str) -> None:
     """All of it, since none of it was recorded."""
     world = held_world()
-    asked, _ = begun(world, method, 2)
+    asked = begun(world, method, 2)
     if how == "fails":
         world.ledger.fail_next()
     else:
@@ -256,7 +269,7 @@ def test_a_repeatable_that_failed_may_be_repeated(method: str, how: str) -> None
     run_dry(world.loops)
     assert isinstance(asked.error, LedgerError)
     assert world.ledger.events == []
-    assert begun(world, method, 2)[0].answer is True
+    assert begun(world, method, 2).answer is True
 
 
 @every_method
@@ -264,17 +277,17 @@ def test_a_ledger_that_fails_at_once(method: str) -> None:
     """The call raises, leaves no trace, and may be repeated."""
     world = World()
     world.ledger.fail_next()
-    asked, _ = begun(world, method)
+    asked = begun(world, method)
     assert isinstance(asked.error, LedgerError)
     assert world.ledger.events == []
-    assert begun(world, method, 1)[0].answer is True
+    assert begun(world, method, 1).answer is True
     world.judge()
 
 
 def test_what_settles_by_itself_queues_behind_a_claim_in_flight() -> None:
     """And takes over only if that fails; then it may fail too, which is counted and not raised."""
     world = held_world()
-    explicit, _ = begun(world, "track_duration")
+    explicit = begun(world, "track_duration")
     with world.loops[0]._running():
         assert world.trackers[0]._record_quietly(DURATION, 7) is None
     world.ledger.fail_next(2)
@@ -319,15 +332,15 @@ def test_another_error_of_the_ledger_passes_as_it_is(error: Exception) -> None:
         by_hand(world.trackers[0].track_success())
     assert caught.value is error
     del world.ledger.submit  # type: ignore[method-assign]  # mended
-    assert begun(world, "track_success")[0].answer is True
+    assert begun(world, "track_success").answer is True
 
 
 def test_a_failure_that_nobody_waits_for_is_no_warning() -> None:
     """A cancelled caller's claim may fail: nobody is there to hear it, and asyncio does not complain."""
     world = held_world()
     for method in ("track_duration", "track_tool_call"):
-        _, task = begun(world, method)
-        task.cancel()
+        begun(world, method)
+        world.cancel(0)
     run_dry(world.loops)
     world.ledger.fail_next(2)
     world.ledger.release()
@@ -353,7 +366,7 @@ def test_strict_makes_a_duplicate_an_error(method: str) -> None:
             await ask.perform(tracker)
         assert await ask.perform(tracker) is False
 
-    first, _ = begun(world, method)
+    first = begun(world, method)
     task = world.loops[0].create_task(twice())
     run_dry(world.loops)
     world.ledger.release()
@@ -369,7 +382,7 @@ def test_strict_is_of_one_task() -> None:
     begun(world, "track_success")
     with strict():
         pass
-    other, _ = begun(world, "track_error")
+    other = begun(world, "track_error")
     assert other.answer is False
 
 

@@ -59,7 +59,7 @@ def test_a_naive_tracker_is_right_when_callers_take_turns(kind: type, ledger: An
     [
         (CheckThenSet, ("hold", "fail", "give up", "cancel"), "emitted ["),
         (CheckThenSet, ("hold", "fail", "give up", "cancel"), "several were told that they recorded it"),
-        (SpendsFirst, ("hold", "give up", "cancel"), "told False, but nobody recorded it"),
+        (SpendsFirst, ("hold", "give up", "cancel"), "told False before anybody had recorded it"),
         (SpendsFirst, ("hold", "give up", "cancel"), "the summary says"),
         (TiesItsClaims, ("fail", "give up"), "taken back from the ledger"),
     ],
