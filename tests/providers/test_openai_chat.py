@@ -16,17 +16,26 @@ from ldtrack.providers import OpenAIChatReader
 READER = OpenAIChatReader()
 
 
-def as_object(value: Any) -> Any:
-    """JSON as plain objects with attributes, like those of an SDK nobody has heard of."""
+class Complete(SimpleNamespace):
+    """An object of an SDK that fills in ``None`` for what was not sent."""
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+
+def as_object(value: Any, kind: type[SimpleNamespace] = SimpleNamespace) -> Any:
+    """JSON as objects with attributes."""
     if isinstance(value, dict):
-        return SimpleNamespace(**{key: as_object(one) for key, one in value.items()})
-    return [as_object(one) for one in value] if isinstance(value, list) else value
+        return kind(**{key: as_object(one, kind) for key, one in value.items()})
+    return [as_object(one, kind) for one in value] if isinstance(value, list) else value
 
 
-@pytest.fixture(params=["json", "objects"])
+@pytest.fixture(params=["json", "objects", "complete objects"])
 def shaped(request: pytest.FixtureRequest) -> Any:
-    """Both shapes in which a chunk may come."""
-    return as_object if request.param == "objects" else (lambda value: value)
+    """The shapes in which a chunk may come."""
+    kinds = {"objects": SimpleNamespace, "complete objects": Complete}
+    kind = kinds.get(request.param)
+    return (lambda value: value) if kind is None else (lambda value: as_object(value, kind))
 
 
 @pytest.mark.parametrize(
