@@ -97,6 +97,18 @@ def test_after_the_first_token_nobody_looks_at_chunks_that_nobody_knows() -> Non
     playing(scene)
 
 
+def test_after_the_first_chunk_a_stream_is_read_straight_from_its_provider() -> None:
+    """Nothing of ours stands in between, whether or not somebody still looks."""
+
+    async def scene(stage: Stage) -> None:
+        generator = stage.new_provider(chunks=(Chunk("a"), Chunk("b"))).generator()
+        async with stage.tracker.stream(generator) as stream:
+            await anext(stream)
+            assert stream._chunks._iterator is generator
+
+    playing(scene)
+
+
 def test_a_user_says_what_the_first_token_is() -> None:
     """The predicate is asked of each chunk until it agrees, and never again."""
     asked: list[str] = []

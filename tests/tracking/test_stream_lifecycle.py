@@ -498,6 +498,13 @@ async def enclosing_generator_held_at_loop_shutdown(stage, stream):
     stage.kept.append(enclosing)
 
 
+@an_exit(Ending.CLOSED_EARLY, reads=1, is_by_loop=True)
+async def bare_enclosing_generator_held_at_loop_shutdown(stage, stream):
+    enclosing = chunks_of(stream)
+    await anext(enclosing)
+    stage.kept.append(enclosing)
+
+
 @an_exit(Ending.CLOSED_EARLY, reads=1, chunks=0, provider={"waits_at": 0}, needs=NO_GENERATOR)
 async def reader_destroyed(stage, stream):
     tracked = stream()

@@ -474,6 +474,22 @@ def test_a_stream_that_outlives_its_run_in_another_task() -> None:
     assert stage.events == [("duration:total", 20), ("tokens:ttf", 10)]
 
 
+def test_what_comes_after_the_end_does_not_count() -> None:
+    """A chunk that was on its way when the stream was closed is nobody's first token."""
+
+    async def scene(stage: Stage) -> None:
+        stage.new_provider(waits_at=0)
+        async with stage.tracker.run() as run:
+            stream = run.stream(stage.provider.with_aclose())
+            task = asyncio.create_task(anext(stream))
+            await stage.provider.waiting.wait()
+            await stream.aclose()
+            stage.provider.go_on.set()
+            assert await task is stage.provider.chunks[0], "as without us: an object cannot be interrupted"
+
+    assert playing(scene).events == [("duration:total", 10)]
+
+
 # Closing that goes wrong
 
 
