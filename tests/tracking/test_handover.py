@@ -438,3 +438,15 @@ def test_feedback_from_anywhere_shares_one_slot() -> None:
     by_hand(tracker.track_feedback("negative"))
     by_hand(tracker.track_feedback(Feedback.POSITIVE))
     assert tracker.summary.feedback is Feedback.NEGATIVE
+
+
+def test_a_caller_without_a_loop_does_not_wait_for_those_in_one() -> None:
+    """It cannot, so it goes to the ledger, which answers it at once; whoever waits is then second."""
+    world = held_world()
+    waiting = begun(world, "track_duration")
+    by_hand(world.trackers[0].track_duration(7))
+    assert world.trackers[0].summary.duration_ms == 7
+    world.ledger.release()
+    run_dry(world.loops)
+    assert waiting.answer is False
+    assert world.trackers[0].summary.duration_ms == 7
