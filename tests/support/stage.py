@@ -134,6 +134,9 @@ class Stage:
         assert dict(self.recorder.failures) == {}
         assert self.recorder.open_calls == set()
         assert self.recorder._tasks == set()
+        assert self.recorder._unclosed == set()
+        assert self.recorder.vigils._held == {}
+        assert self.recorder.vigils._vigils == {}
 
 
 class _Witness(logging.Handler):
