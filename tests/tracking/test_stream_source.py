@@ -771,6 +771,19 @@ def test_everything_is_freed_by_its_last_reference(make: Any, wrap: Any, alone: 
     playing(scene)
 
 
+def test_dropped_unread_when_somebody_else_has_read_it_all() -> None:
+    """There is nothing left to close, and still it settles."""
+
+    async def scene(stage: Stage) -> None:
+        generator = stage.provider.generator()
+        stream = stage.tracker.stream(generator)
+        assert len([chunk async for chunk in generator]) == 3
+        del stream
+        await stage.quiet()
+
+    assert playing(scene).events == [("duration:total", 30)]
+
+
 def test_dropped_by_another_thread() -> None:
     """A finalizer in a foreign thread leaves the work to the stream's own loop."""
 
