@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ldclient import Context, Result
 
+from ldtrack.configs.ldclient_config import privacy_of
 from ldtrack.configs.methods import ConfigMethods
 from ldtrack.core import events
 from ldtrack.core.events import Attribution, Event
 from ldtrack.core.privacy import Privacy
+from ldtrack.core.signing import TokenSigner
 from ldtrack.core.token import TokenClaims, decode_token, encode_token
 from ldtrack.delivery import LDClientDestination
 from ldtrack.ids import SDK_NAME, VERSION, SystemClock, new_run_id
@@ -24,10 +26,10 @@ from ldtrack.ledgers import MemoryLedger
 from ldtrack.providers import ReaderRegistry
 from ldtrack.tracking.recorder import Recorder, Stats
 from ldtrack.tracking.tracker import Tracker
+from ldtrack.typing import Ledger
 
 if TYPE_CHECKING:
-    from ldtrack.core.signing import TokenSigner
-    from ldtrack.typing import Clock, Estimator, FlushResult, LaunchDarklyClient, Ledger, NewRunId, Reader
+    from ldtrack.typing import Clock, Estimator, FlushResult, LaunchDarklyClient, NewRunId, Reader
 
 __all__ = ["AIClient"]
 
@@ -48,8 +50,8 @@ class AIClient(ConfigMethods):
     ``readers`` are asked before the built-in ones.
     ``usage_events=False`` silences the events about this library itself.
     ``escape_html`` renders templates as LaunchDarkly's Python package does.
-    ``privacy`` says which attributes of the context templates cannot read: by default those that the
-    context marks as private. Name those that your ``Config`` marks, or include them all.
+    ``privacy`` says which attributes of the context templates cannot read, besides those that the context
+    marks as private: by default those that the client's ``Config`` marks. Or include them all.
     ``blocking_store`` says whether flags are to be evaluated in a worker thread; it is found out otherwise.
     ``model_time`` measures the time spent waiting for the provider in streams, too.
     ``idle_limit`` ends a stream that nobody has asked for a chunk for so many seconds.
@@ -77,8 +79,8 @@ class AIClient(ConfigMethods):
         settle_timeout: float = 1.0,
         close_timeout: float = 2.0,
     ) -> None:
-        if idle_limit is not None and not idle_limit > 0:
-            raise ValueError(f"idle_limit must be a positive number of seconds or None, got {idle_limit!r}")
+        _require_seconds(idle_limit=idle_limit, settle_timeout=settle_timeout, close_timeout=close_timeout)
+        _require_kinds(signer=(signer, TokenSigner), privacy=(privacy, Privacy), ledger=(ledger, Ledger))
         clock = clock or SystemClock()
         self._signer = signer
         self._clock = clock
@@ -102,7 +104,7 @@ class AIClient(ConfigMethods):
             ld_client,
             self._recorder,
             escape_html=escape_html,
-            privacy=privacy or Privacy(),
+            privacy=privacy_of(ld_client) if privacy is None else privacy,
             blocking_store=blocking_store,
         )
         if not self._pass_through.is_async:
@@ -231,3 +233,19 @@ class AIClient(ConfigMethods):
         while True:
             await asyncio.sleep((self._recorder.idle_limit or 0) / 4)
             self.sweep()
+
+
+def _require_seconds(**limits: Any) -> None:
+    for name, limit in limits.items():
+        if limit is None and name == "idle_limit":
+            continue
+        if isinstance(limit, bool) or not isinstance(limit, int | float):
+            raise TypeError(f"{name} must be a number of seconds, not {limit!r} ({type(limit).__name__})")
+        if not limit >= 0 or (name == "idle_limit" and limit == 0):
+            raise ValueError(f"{name} must be a positive number of seconds, got {limit!r}")
+
+
+def _require_kinds(**options: tuple[object, type]) -> None:
+    for name, (given, kind) in options.items():
+        if given is not None and not isinstance(given, kind):
+            raise TypeError(f"{name} must be a {kind.__name__}, not {type(given).__name__}")

@@ -65,6 +65,7 @@ class Clock(Protocol):
         ...
 
 
+@runtime_checkable
 class Ledger(Protocol):
     """Decides which claim came first, and keeps its events until they are delivered."""
 

@@ -17,7 +17,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ldclient.feature_store import InMemoryFeatureStore
+from ldtrack.configs.ldclient_config import has_store_in_memory
 
 if TYPE_CHECKING:
     from ldclient import Context
@@ -45,10 +45,15 @@ class Flags:
         self._monotonic_ns = monotonic_ns
         self._noticed = noticed
         self.is_async = inspect.iscoroutinefunction(client.variation)
-        self._may_adapt = blocking_store is None and not _is_in_memory(client)
+        self._may_adapt = blocking_store is None and not has_store_in_memory(client)
         self.uses_thread = not self.is_async and (
             _has_persistent_store(client) if blocking_store is None else blocking_store
         )
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether an evaluation waits for something, so that several may do so at once."""
+        return self.is_async or self.uses_thread
 
     async def value(self, key: str, context: Context, default: Any) -> Any:
         """The flag's value for a context; a cancelled wait leaves the evaluation to finish by itself."""
@@ -77,12 +82,3 @@ class Flags:
 def _has_persistent_store(client: LaunchDarklyClient) -> bool:
     provider = getattr(client, "data_store_status_provider", None)
     return provider is not None and bool(provider.is_monitoring_enabled())
-
-
-def _is_in_memory(client: LaunchDarklyClient) -> bool:
-    # The SDK has no public name for its store; a client that hides it is merely watched.
-    config = getattr(client, "_config", None)
-    data_system = getattr(config, "datasystem_config", None)
-    if data_system is not None:
-        return getattr(data_system, "data_store", None) is None
-    return type(getattr(config, "feature_store", None)) is InMemoryFeatureStore

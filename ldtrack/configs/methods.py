@@ -6,6 +6,7 @@ it. Only the method a user calls reports its use; what it evaluates besides stay
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -43,6 +44,7 @@ Evaluate = Callable[[str, object, DefaultT, Interpolation | None, NewTracker], C
 
 _NO_COMPLETION: Final = AICompletionConfigDefault.disabled()
 _NO_AGENT: Final = AIAgentConfigDefault.disabled()
+_LONGEST_KEY: Final = 500
 _NO_JUDGE: Final = AIJudgeConfigDefault.disabled()
 
 
@@ -135,11 +137,15 @@ class ConfigMethods:
         Cancelling the wait leaves nothing behind but a usage event.
         """
         listed = tuple(requests)
+        for request in listed:
+            if not isinstance(request, AIAgentConfigRequest):
+                raise TypeError(f"agent_configs needs AIAgentConfigRequest objects, not {request!r}")
+            _require_key(request.key)
         wanted = {request.key: request for request in listed}
         self._require_context(context)
         self._note_usage(events.usage_of_agents(len(listed)), context)
-        return {
-            request.key: await self._config(
+        evaluations = [
+            self._config(
                 request.key,
                 context,
                 request.default or _NO_AGENT,
@@ -147,7 +153,12 @@ class ConfigMethods:
                 self._filling(context, request.variables),
             )
             for request in wanted.values()
-        }
+        ]
+        if self._flags.may_wait:
+            configs = await asyncio.gather(*evaluations)
+        else:
+            configs = [await evaluation for evaluation in evaluations]
+        return dict(zip(wanted, configs, strict=True))
 
     async def judge_config(
         self,
@@ -178,8 +189,7 @@ class ConfigMethods:
         return await self._config(key, context, chosen, evaluate_judge, None)
 
     def _report(self, method: str, key: str, context: Context) -> None:
-        if not is_unicode(key_of(key, "the key of an AI Config")):
-            raise ValueError(f"the key of an AI Config must be valid Unicode, not {key!r}: a lone surrogate")
+        _require_key(key)
         self._require_context(context)
         self._note_usage(events.usage_of_method(method, key), context)
 
@@ -239,3 +249,11 @@ def _chosen(default: DefaultT | None, disabled: DefaultT) -> DefaultT:
             f"({type(default).__name__})"
         )
     return default
+
+
+def _require_key(key: str) -> None:
+    """Refuse a key that no resumption token could carry."""
+    if not is_unicode(key_of(key, "the key of an AI Config")):
+        raise ValueError(f"the key of an AI Config must be valid Unicode, not {key!r}: a lone surrogate")
+    if len(key) > _LONGEST_KEY:
+        raise ValueError(f"the key of an AI Config has at most {_LONGEST_KEY} characters, not {len(key)}")

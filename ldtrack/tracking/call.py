@@ -10,6 +10,7 @@ nothing left to see, which makes the rest of the stream free.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,7 @@ import attrs
 from ldtrack.core.meter import Meter
 from ldtrack.core.reading import CONTENT, Reading, Wants
 from ldtrack.core.values import Ending, LDAIMetrics, TokenUsage
+from ldtrack.exceptions import MisuseError
 from ldtrack.loops import running_loop
 from ldtrack.tracking.attendance import Attendance
 
@@ -60,6 +62,7 @@ class Call:
         "reader",
         "source",
         "stated_ms",
+        "was_idle",
     )
 
     def __init__(
@@ -87,6 +90,8 @@ class Call:
         """Whether its request went out as far as we know: a stream nobody read says nothing of its run."""
         self.attendance: Attendance | None = None
         self.stated_ms: int | None = None
+        self.was_idle = False
+        """Whether the idle limit ended it while its consumer was away."""
         recorder.open_calls.add(self)
         if source is not None:
             source.on_open = self._begin
@@ -111,7 +116,8 @@ class Call:
     def _look_for_first_token(self, chunk: Any) -> Look | None:
         if not self._is_first(chunk, self._see(chunk)):
             return self._look_for_first_token
-        self.meter.first_token_ns = self._recorder.clock.monotonic_ns()
+        if self.meter.first_token_ns is None:  # or it was read aside
+            self.meter.first_token_ns = self._recorder.clock.monotonic_ns()
         wants = Wants.FIRST if self.reader is None else self.reader.wants
         if wants is Wants.EVERY or self._estimator is not None:
             return self._look_at_every
@@ -171,6 +177,9 @@ class Call:
     def _take_metrics(self, metrics: LDAIMetrics | None) -> None:
         if metrics is None:
             return
+        if inspect.iscoroutine(metrics):
+            metrics.close()
+            raise TypeError("the extractor must be a plain function, not an async one")
         if not isinstance(metrics, LDAIMetrics):
             raise TypeError(f"the extractor must return ldtrack.LDAIMetrics or None, not {metrics!r}")
         self.meter.failed = not metrics.success
@@ -226,6 +235,15 @@ class Call:
         if self.ending is None:
             self._fold_rest()
             self._ended(self.meter.ending_when_closed())
+
+    def end_of_stream(self) -> Exception:
+        """What to raise for a stream that has no more chunks."""
+        if self.was_idle:
+            return MisuseError(
+                "this stream was ended by the client's idle_limit, while nobody asked for a chunk: what "
+                "came after is lost. Read faster, or raise the limit."
+            )
+        return StopAsyncIteration()
 
     def _ended(self, ending: Ending) -> None:
         # Run and source know their call: what has ended must not be kept by a cycle.

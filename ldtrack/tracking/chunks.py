@@ -70,7 +70,7 @@ class Chunks(Generic[T]):
             await self.broken_by(error)
             raise
         await self.run_out()
-        raise StopAsyncIteration
+        raise self.call.end_of_stream()
 
     def show(self, chunk: T) -> None:
         """Show a chunk to whoever still looks."""

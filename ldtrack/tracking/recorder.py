@@ -172,6 +172,7 @@ class Recorder:
         for call in list(self.open_calls):
             idle_since_ns = None if call.attendance is None else call.attendance.idle_since_ns
             if idle_since_ns is not None and idle_since_ns <= since_ns:
+                call.was_idle = True
                 call.close_abandoned()
 
     def close_in_task(self, call: Call) -> None:

@@ -86,7 +86,8 @@ class Tracker(TrackMethods):
     def resumption_token(self) -> str:
         """This run's identity as text: lets another process track the same run, within the same slots."""
         if self._token is None:
-            self._recorder.share(self.run_id, self._slots)
+            if self._context.valid:  # else its slots refuse, which a tracker of a good context must not share
+                self._recorder.share(self.run_id, self._slots)
             self._token = self._recorder.encode_token(self.run_id, self._attribution, self._context)
         return self._token
 

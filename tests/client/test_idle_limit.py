@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from fake_provider import Provider, tick
 from ldclient import Context
 
-from ldtrack import Ending, Outcome
+from ldtrack import Ending, MisuseError, Outcome
 from ldtrack.testing import Recording, recording
 
 ADA = Context.create("ada")
@@ -35,7 +36,8 @@ async def test_a_stream_that_nobody_reads_is_ended() -> None:
     assert tracker.summary.ending is Ending.CLOSED_EARLY
     assert tracker.summary.outcome is Outcome.CANCELLED
     assert provider.closing == ["finally"]
-    assert [chunk async for chunk in stream] == []
+    with pytest.raises(MisuseError, match="idle_limit"):
+        await anext(stream)
     assert made.keys() == ["$ld:ai:duration:total", "$ld:ai:tokens:ttf"]
 
 

@@ -10,6 +10,7 @@ from fake_provider import CHUNK_MS, KINDS, OPEN_MS, Kind, Provider, opening
 from stage import ADA, Stage
 
 from ldtrack.core.values import Ending, Outcome
+from ldtrack.exceptions import MisuseError
 from ldtrack.testing import recording
 
 LIMIT = 30.0
@@ -35,7 +36,7 @@ def playing(scene: Any, **options: Any) -> Stage:
 )
 @pytest.mark.parametrize("read", [0, 1])
 def test_a_stream_that_is_held_and_not_asked(kind: Kind, read: int) -> None:
-    """It is settled and closed by the first sweep after the limit, and over for whoever comes back to it."""
+    """It is settled and closed by the first sweep after the limit; who comes back is told so."""
 
     async def scene(stage: Stage) -> None:
         stream = stage.tracker.stream(kind.make(stage.provider))
@@ -49,7 +50,8 @@ def test_a_stream_that_is_held_and_not_asked(kind: Kind, read: int) -> None:
         assert stage.recorder.open_calls == set()
         await stage.quiet()
         assert stage.provider.closing == kind.closing(is_opened=read > 0, is_begun=read > 0)
-        assert await anext(stream, "over") == "over"
+        with pytest.raises(MisuseError, match="idle_limit"):
+            await anext(stream, "over")
         await stream.aclose()
         sweep(stage)
 
@@ -130,7 +132,8 @@ def test_a_stream_inside_a_run() -> None:
             await stage.quiet()
             assert stage.provider.closing == ["close"]
             assert stage.events == []
-            assert await anext(stream, "over") == "over"
+            with pytest.raises(MisuseError, match="idle_limit"):
+                await anext(stream, "over")
 
     stage = playing(scene)
     assert stage.tracker.summary.ending is Ending.CLOSED_EARLY
