@@ -188,7 +188,13 @@ def with_baton(
     return baton
 
 
-def let_loose(world: ThreadWorld, scripts: Sequence[Script], *, switch_interval: float | None = None) -> None:
+def let_loose(
+    world: ThreadWorld,
+    scripts: Sequence[Script],
+    *,
+    switch_interval: float | None = None,
+    task_factory: Any = None,
+) -> None:
     """Run each script in a thread and an event loop of its own, all from the same moment, and judge it.
 
     The steps of a script are tasks of their own, begun together.
@@ -209,6 +215,7 @@ def let_loose(world: ThreadWorld, scripts: Sequence[Script], *, switch_interval:
                 runner.get_loop().set_exception_handler(
                     lambda _, trouble: errors.append(AssertionError(trouble))
                 )
+                runner.get_loop().set_task_factory(task_factory)
                 start.wait(PATIENCE)
                 runner.run(together(make()))
         except BaseException as error:  # noqa: BLE001 - raised again where the test can see it

@@ -6,6 +6,8 @@ drawn turns say, so a failure can be played again. Let loose, they race as they 
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from functools import partial
 
 import hypothesis
@@ -100,3 +102,12 @@ def test_a_crowd_that_changes_over_all_the_time(takes_its_time: bool) -> None:
         crowd = [[Failure(at % 3), *everything, Flush()] for at in range(8)]
         world = ThreadWorld(answering=[True, False] * 20 if takes_its_time else None)
         let_loose(world, crowd, switch_interval=1e-6)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks begin eagerly since Python 3.12")
+@pytest.mark.parametrize("takes_its_time", [False, True])
+def test_tasks_that_begin_eagerly(takes_its_time: bool) -> None:
+    """A task whose first step is taken where it is made is a caller like any other."""
+    everything = [Call(partial(explicit_call, method), at) for at, method in enumerate(EXPLICIT)] * 2
+    world = ThreadWorld(answering=[True, False] * 20 if takes_its_time else None)
+    let_loose(world, [everything] * 4, task_factory=getattr(asyncio, "eager_task_factory", None))
