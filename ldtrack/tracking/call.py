@@ -311,7 +311,7 @@ class Call:
             return False
         return True
 
-    async def close_source_quietly(self) -> None:
+    async def close_source_quietly(self, left_by: BaseException | None = None) -> None:
         """Close the stream within the time limit; shielded from cancellation for that long, never raises.
 
         What another task is reading is left to that task, and what belongs to another loop to that loop.
@@ -326,12 +326,17 @@ class Call:
 
         try:
             with anyio.move_on_after(self._recorder.close_timeout, shield=True) as limit:
-                await source.aclose()
+                # A manager is told what an app may raise; whoever is being thrown away cannot wait for it.
+                is_told = isinstance(left_by, Exception | asyncio.CancelledError)
+                await source.aclose(left_by if is_told else None)
             if limit.cancelled_caught:
                 self._recorder.failed("close", TimeoutError(f"{source!r} takes too long to close"))
         except Exception as error:  # noqa: BLE001 - C5: nobody asked for this close
-            self._recorder.failed("close", error)
+            if error is not left_by:  # a manager may raise again what it was told
+                self._recorder.failed("close", error)
         except asyncio.CancelledError as error:
+            if error is left_by:
+                return
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise

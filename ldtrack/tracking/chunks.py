@@ -106,7 +106,7 @@ class Chunks(Generic[T]):
         if self.source.is_being_read:
             self._refuse()
         else:
-            await self.call.close_source_quietly()
+            await self.call.close_source_quietly(error)
 
     def stop(self) -> None:
         """Yield nothing more, and end the call."""

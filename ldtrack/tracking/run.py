@@ -99,11 +99,11 @@ class Run(TrackMethods):
         Everything is handed to the ledger before the first wait.
         """
         flights = self._settle(self._end_calls(error))
-        await self._close_streams()
+        await self._close_streams(error)
         if flights:
             await asyncio.wait(flights, timeout=self._recorder.settle_timeout)
 
-    async def _close_streams(self) -> None:
+    async def _close_streams(self, left_by: BaseException | None) -> None:
         """Close what is still open, all of it within one time limit; what takes longer is left to a task."""
         unclosed = [call for call in self._calls if call.source is not None and not call.source.is_spent]
         if len(unclosed) > 1:
@@ -111,11 +111,11 @@ class Run(TrackMethods):
 
             with anyio.move_on_after(self._recorder.close_timeout, shield=True):
                 for call in unclosed:
-                    await call.close_source_quietly()
+                    await call.close_source_quietly(left_by)
             for call in unclosed:
                 call.close_soon()
         elif unclosed:
-            await unclosed[0].close_source_quietly()
+            await unclosed[0].close_source_quietly(left_by)
 
     def _end_calls(self, error: BaseException | None) -> Ending | None:
         """End what is still open; returns how the run ended, or ``None`` if its last call says so."""

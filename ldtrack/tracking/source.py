@@ -131,10 +131,11 @@ class Source(Generic[T]):
             )
         return given
 
-    async def aclose(self) -> None:
+    async def aclose(self, left_by: BaseException | None = None) -> None:
         """Close the stream by whichever name it closes under, once; what it raises passes.
 
-        A second call does nothing, and a cancelled close is not tried again.
+        A context manager is told which exception left it, as if its user had entered it himself. A second
+        call does nothing, and a cancelled close is not tried again.
         """
         if self._is_closed:
             return
@@ -144,7 +145,7 @@ class Source(Generic[T]):
         try:
             await self._close_generator()
         finally:
-            await self._close_stream()
+            await self._close_stream(left_by)
 
     def drop(self) -> bool:
         """Let go of a stream that was never opened; ``False`` if there is more to it than that."""
@@ -168,11 +169,14 @@ class Source(Generic[T]):
         if inspect.isasyncgen(chunks) and not _is_loop_closing():
             await chunks.aclose()
 
-    async def _close_stream(self) -> None:
+    async def _close_stream(self, left_by: BaseException | None) -> None:
         if self._manager is not None:
             generator = getattr(self._manager, "gen", None)  # what contextlib makes managers of
             if not (inspect.isasyncgen(generator) and _is_loop_closing()):
-                await type(self._manager).__aexit__(self._manager, None, None, None)
+                how = (
+                    (None, None, None) if left_by is None else (type(left_by), left_by, left_by.__traceback__)
+                )
+                await type(self._manager).__aexit__(self._manager, *how)
         elif self.opened is None:
             self.drop()
         elif not (self._is_shut or inspect.isasyncgen(self.opened)):

@@ -283,3 +283,63 @@ async def test_an_async_extractor_is_told_off_and_leaves_no_warning() -> None:
 
     assert await tracker.track_metrics_of(extract, lambda: "answer") == "answer"  # type: ignore[arg-type]  # the mistake
     assert recorded.ai.stats.failures == {"extractor": 1}
+
+
+class Manager:
+    """A provider's stream manager, which is told how it was left."""
+
+    def __init__(self) -> None:
+        self.told: list[BaseException | None] = []
+
+    async def __aenter__(self) -> AsyncIterator[str]:
+        return words("one", "two")
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        self.told.append(error)
+        if error is not None:
+            raise error
+        return False
+
+
+async def test_a_manager_is_told_what_left_its_run() -> None:
+    """The provider's context manager sees the exception; raising it again adds nothing."""
+    recorded = recording()
+    tracker = await a_tracker(recorded)
+    manager, broken = Manager(), KeyError("the app's own")
+    with pytest.raises(KeyError) as raised:
+        async with tracker.run() as run:
+            await anext(run.stream(manager))
+            raise broken
+    assert raised.value is broken
+    assert manager.told == [broken]
+    assert recorded.ai.stats.failures == {}
+
+
+async def test_a_manager_is_told_of_a_cancellation() -> None:
+    """So it is when the task is cancelled between two chunks."""
+    recorded = recording()
+    tracker = await a_tracker(recorded)
+    manager, is_reading = Manager(), asyncio.Event()
+
+    async def read() -> None:
+        async with tracker.stream(manager) as stream:
+            await anext(stream)
+            is_reading.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(read())
+    await is_reading.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [type(error) for error in manager.told] == [asyncio.CancelledError]
+    assert tracker.summary.ending is Ending.CANCELLED
+    assert recorded.ai.stats.failures == {}
+
+
+async def test_a_manager_that_is_left_in_peace_is_told_nothing() -> None:
+    """Exhaustion is a clean exit."""
+    recorded = recording()
+    manager = Manager()
+    assert [chunk async for chunk in (await a_tracker(recorded)).stream(manager)] == ["one", "two"]
+    assert manager.told == [None]
