@@ -14,7 +14,7 @@ from once_threads import by_hand
 from once_world import ADA, ATTRIBUTION, World, new_recorder
 from step_loop import pause, run_dry
 
-from ldtrack.core.slots import DURATION, Claim
+from ldtrack.core.slots import DURATION, Claim, SlotState
 from ldtrack.core.values import Feedback, LDAIMetrics, TokenUsage
 from ldtrack.exceptions import DuplicateError, LedgerError
 from ldtrack.testing import strict
@@ -239,6 +239,32 @@ def test_when_the_ledger_gives_up_it_is_an_error_and_no_cancellation(method: str
     assert "may be repeated" in str(asked[0].error)
     assert not asked[0].is_cancelled
     assert asked[1].answer is True
+
+
+@pytest.mark.parametrize("method", ["track_duration", "track_feedback"])
+def test_a_failure_wakes_the_next_in_line_and_nobody_else(method: str) -> None:
+    """A crowd behind a ledger that fails again and again costs one turn per failure, not one per caller."""
+    world = held_world()
+    asked = [begun(world, method, number) for number in range(50)]
+    world.ledger.fail_next(1)
+    world.ledger.answer(0)
+    assert sum(world.loops[0].step() for _ in range(500)) < 15
+    assert world.ledger.submitted == 2
+    world.judge()
+    assert [one.answer for one in asked].count(True) == 1
+
+
+@every_once_method
+def test_a_claim_that_fails_in_flight_leaves_the_slot_free(method: str) -> None:
+    """Whether anybody waits behind it or not, and whether anybody waits for it or not."""
+    world = held_world()
+    begun(world, method)
+    slots = world.trackers[0]._slots
+    assert slots.states.count(SlotState.CLAIMED) == 1
+    world.cancel(0)
+    world.ledger.give_up(0)
+    run_dry(world.loops)
+    assert set(slots.states) == {SlotState.FREE}
 
 
 @every_once_method
