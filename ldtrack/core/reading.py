@@ -27,7 +27,8 @@ class Wants(enum.Enum):
 class UsageReport(NamedTuple):
     """The token counts one chunk or answer reports; what it does not report is ``None``.
 
-    Later reports of a call replace earlier ones, count by count: providers report running totals.
+    Later reports of a call replace earlier ones, count by count: providers report running totals. So a
+    provider that counts its input in parts is reported in parts, since a later report may know only some.
     """
 
     input: int | None = None
@@ -35,6 +36,10 @@ class UsageReport(NamedTuple):
     total: int | None = None
     cached_input: int | None = None
     reasoning: int | None = None
+    fresh_input: int | None = None
+    """Input that no cache had a part in: a part of the input, which then is ``None`` itself."""
+    written_input: int | None = None
+    """Input that was written to a cache, where ``fresh_input`` does not include it."""
 
     def updated_by(self, later: UsageReport) -> UsageReport:
         """This report with every count that a later one knows better."""
@@ -44,11 +49,18 @@ class UsageReport(NamedTuple):
         """The counts as one value; a total that was not reported is the sum of its parts."""
         return TokenUsage(
             self.total,
-            self.input or 0,
+            self._whole_input(),
             self.output or 0,
             cached_input=self.cached_input,
             reasoning=self.reasoning,
         )
+
+    def _whole_input(self) -> int:
+        if self.input is not None:
+            return self.input
+        if self.fresh_input is None:
+            return 0
+        return self.fresh_input + (self.written_input or 0) + (self.cached_input or 0)
 
 
 class ToolCall(NamedTuple):

@@ -38,21 +38,25 @@ class AnthropicReader:
     modules: tuple[str, ...] = ("anthropic.types", "anthropic.lib.streaming")
 
     def recognises(self, item: object) -> bool:
-        """Whether this is of the SDK's types, or has the shape of an event or a message."""
+        """Whether this is of the SDK's types, stream helper included, or has the shape of an event."""
         if comes_from(type(item), self.modules):
             return True
         sign = _FIRST_SIGNS.get(name(field(item, "type")) or "")
         return sign is not None and field(item, sign) is not None
 
     def read(self, item: Any) -> Reading | None:
-        """What an event or a whole message says."""
+        """What an event, a whole message or the stream helper says."""
         kind = name(field(item, "type"))
         if kind == "content_block_delta":
             # Nearly all events.
             delta = field(item, "delta")
             spoken = _SPOKEN.get(name(field(delta, "type")) or "")
             return CONTENT if spoken is not None and is_filled(field(delta, spoken)) else None
-        read = _READ.get(kind or "")
+        if kind is None:
+            # The stream helper: asked for what it gathered of events that were read past us.
+            item = field(item, "current_message_snapshot")
+            return None if item is None else _read_message(item)
+        read = _READ.get(kind)
         return None if read is None else read(item)
 
 
@@ -72,9 +76,9 @@ def _read_block_start(event: object) -> Reading | None:
 
 def _read_message_delta(event: object) -> Reading | None:
     usage = _usage_of(field(event, "usage"))
-    if usage is not None and not usage.input:
+    if usage is not None and not (usage.fresh_input or usage.written_input or usage.cached_input):
         # Running totals: an input of nothing after one of something was left out, not used up.
-        usage = usage._replace(input=None)
+        usage = usage._replace(fresh_input=None, written_input=None, cached_input=None)
     finished = name(field(field(event, "delta"), "stop_reason")) is not None
     reading = Reading(usage=usage, finished=finished)
     return None if reading == _SILENCE else reading
@@ -121,14 +125,15 @@ def _tool_call(block: object, at: int | None) -> ToolCall | None:
 
 
 def _usage_of(usage: object) -> UsageReport | None:
-    """What was billed as input is three counts: read afresh, written to the cache, read from the cache."""
-    afresh = count(field(usage, "input_tokens"))
-    written = count(field(usage, "cache_creation_input_tokens"))
-    cached = count(field(usage, "cache_read_input_tokens"))
+    """What was billed as input is three counts: read afresh, written to the cache, read from the cache.
+
+    Each is a running total of its own: the event that ends a message may carry all of them, or only some.
+    """
     report = UsageReport(
-        input=None if afresh is None else afresh + (written or 0) + (cached or 0),
         output=count(field(usage, "output_tokens")),
-        cached_input=cached,
+        cached_input=count(field(usage, "cache_read_input_tokens")),
+        fresh_input=count(field(usage, "input_tokens")),
+        written_input=count(field(usage, "cache_creation_input_tokens")),
         reasoning=count(field(field(usage, "output_tokens_details"), "thinking_tokens")),
     )
     return None if report == _UNKNOWN else report

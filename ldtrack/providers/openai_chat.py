@@ -43,7 +43,7 @@ class OpenAIChatReader:
         return len(choices) > 0 and _message_of(choices[0]) is not None
 
     def read(self, item: Any) -> Reading | None:
-        """What a chunk or a whole answer says."""
+        """What a chunk, a whole answer or the stream helper says."""
         try:
             # Nearly all chunks: one choice, some text, nothing else.
             if type(item) is dict:
@@ -72,6 +72,9 @@ def _read_closely(item: Any) -> Reading | None:
         # The stream helper wraps every chunk, and follows it up with events that only repeat parts of it.
         item = field(item, "chunk")
         choices = items(field(item, "choices"))
+    elif not choices and (gathered := field(item, "current_completion_snapshot")) is not None:
+        # The helper itself: asked for what it gathered of chunks that were read past us.
+        return _read_closely(gathered) or _SILENCE
     reasons = [reason for choice in choices if (reason := name(field(choice, "finish_reason")))]
     reading = Reading(
         content=any(_says_something(choice) for choice in choices),

@@ -39,12 +39,15 @@ class OpenAIResponsesReader:
         )
 
     def read(self, item: Any) -> Reading | None:
-        """What an event or a whole response says."""
+        """What an event, a whole response or the stream helper says."""
         kind = name(field(item, "type"))
         if kind is None:
             # SDKs before 2.0 hand an error event on without making an event of it.
-            is_error = name(field(item, "event")) == "error"
-            return _FAILURE if is_error else _read_response(item)
+            if name(field(item, "event")) == "error":
+                return _FAILURE
+            # The stream helper keeps the response that it read past us to itself.
+            gathered = field(field(item, "_state"), "_completed_response")
+            return _read_response(item if gathered is None else gathered)
         if kind.endswith(".delta"):
             # Nearly all events.
             return CONTENT if is_filled(field(item, "delta")) else None

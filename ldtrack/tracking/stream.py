@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from ldtrack.tracking.aside import Aside, measured_method
 from ldtrack.tracking.chunks import Chunks
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ class TrackedStream(Generic[T]):
     cancellation, garbage collection, the end of its run or of the event loop.
     """
 
-    __slots__ = ("__weakref__", "_chunks")
+    __slots__ = ("__weakref__", "_asides", "_chunks")
 
     def __init__(self, call: Call) -> None:
+        self._asides: dict[str, Aside[Any]] = {}
         self._chunks: Chunks[T] = Chunks(call)
 
     def __repr__(self) -> str:
@@ -88,7 +90,20 @@ class TrackedStream(Generic[T]):
         found = getattr(opened, name)
         if name == "close":
             return _closing(self._chunks, found)
-        return _reading(self._chunks, found) if name in {"asend", "athrow"} else found
+        if name in {"asend", "athrow"}:
+            return _reading(self._chunks, found)
+        if name.startswith("_"):
+            return found
+        if hasattr(type(found), "__anext__"):
+            return self._aside(name, found)
+        is_method = inspect.iscoroutinefunction(found)
+        return measured_method(self._chunks, found, self) if is_method else found
+
+    def _aside(self, name: str, iterator: AsyncIterator[Any]) -> Aside[Any]:
+        aside = self._asides.get(name)
+        if aside is None or aside.iterator is not iterator:
+            aside = self._asides[name] = Aside(self._chunks, iterator)
+        return aside
 
 
 def _closing(chunks: Chunks[Any], close: Callable[[], Any]) -> Callable[[], Any]:

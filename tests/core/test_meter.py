@@ -51,6 +51,17 @@ def test_a_report_becomes_usage() -> None:
     assert UsageReport().usage().is_empty
 
 
+def test_input_that_is_reported_in_parts() -> None:
+    """The parts are added up once all reports are in; not without the main one, nor beside a whole."""
+    first = UsageReport(fresh_input=10, written_input=3, cached_input=1000)
+    assert first.usage() == TokenUsage(1013, 1013, 0, cached_input=1000)
+    assert first.updated_by(UsageReport(fresh_input=12)).usage().input == 1015
+    assert first.updated_by(UsageReport(written_input=0)).usage().input == 1010
+    assert UsageReport(fresh_input=10).usage().input == 10
+    assert UsageReport(written_input=3, cached_input=4).usage().input == 0
+    assert UsageReport(input=5, fresh_input=10).usage().input == 5
+
+
 # One call
 
 
@@ -167,6 +178,6 @@ def test_usage_of_a_run_is_the_sum_of_its_calls(reports: list[UsageReport]) -> N
         assert total is None
     else:
         assert total is not None
-        assert total.input == sum(report.input or 0 for report in reports)
+        assert total.input == sum(report.usage().input for report in reports)
         assert total.output == sum(report.output or 0 for report in reports)
         assert total.total == sum(report.usage().total for report in reports)

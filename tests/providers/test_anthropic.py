@@ -103,7 +103,9 @@ def test_two_nameless_or_idless_tools() -> None:
 
 def test_input_is_everything_that_was_billed_as_input() -> None:
     """Tokens read afresh, written to the cache and read from it are three counts of one input."""
-    assert READER.read(START) == Reading(usage=UsageReport(input=12, output=1, cached_input=4))
+    report = UsageReport(output=1, cached_input=4, fresh_input=5, written_input=3)
+    assert READER.read(START) == Reading(usage=report)
+    assert report.usage().input == 12
 
 
 @pytest.mark.parametrize("key", ["cache_creation_input_tokens", "cache_read_input_tokens"])
@@ -111,7 +113,9 @@ def test_input_is_everything_that_was_billed_as_input() -> None:
 def test_without_a_cache(key: str, odd: Any) -> None:
     """Cache counts that are missing or no counts add nothing."""
     reading = READER.read({"type": "message_start", "message": {"usage": {"input_tokens": 5, key: odd}}})
-    assert reading == Reading(usage=UsageReport(input=5))
+    assert reading is not None
+    assert reading.usage is not None
+    assert reading.usage.usage() == TokenUsage(5, 5, 0)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +133,28 @@ def test_without_a_cache(key: str, odd: Any) -> None:
             id="everything anew",
         ),
         pytest.param({"input_tokens": 0}, TokenUsage(19, 12, 7, cached_input=4), id="input left at zero"),
+        pytest.param(
+            {"input_tokens": 5}, TokenUsage(19, 12, 7, cached_input=4), id="input without its cache"
+        ),
+        pytest.param({"input_tokens": 6}, TokenUsage(20, 13, 7, cached_input=4), id="more without its cache"),
+        pytest.param(
+            {"input_tokens": 5, "cache_creation_input_tokens": None, "cache_read_input_tokens": None},
+            TokenUsage(19, 12, 7, cached_input=4),
+            id="nulls for the cache",
+        ),
+        pytest.param(
+            {"cache_read_input_tokens": 9}, TokenUsage(24, 17, 7, cached_input=9), id="nothing but the cache"
+        ),
+        pytest.param(
+            {"input_tokens": 0, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0},
+            TokenUsage(19, 12, 7, cached_input=4),
+            id="everything left at zero",
+        ),
+        pytest.param(
+            {"input_tokens": 0, "cache_read_input_tokens": 12},
+            TokenUsage(22, 15, 7, cached_input=12),
+            id="all from the cache",
+        ),
         pytest.param({"input_tokens": None}, TokenUsage(19, 12, 7, cached_input=4), id="input left out"),
     ],
 )
