@@ -116,12 +116,25 @@ def test_a_source_that_turns_out_to_be_no_stream(wrap: Any) -> None:
 
 @pytest.mark.parametrize("make", [Provider.restarting, Provider.headless])
 @pytest.mark.parametrize("model_time", [False, True])
-def test_an_iterator_is_asked_for_its_iterator_once(make: Any, model_time: bool) -> None:
+@pytest.mark.parametrize("enter", [False, True])
+def test_an_iterator_is_asked_for_its_iterator_once(make: Any, model_time: bool, enter: bool) -> None:
     """``async for`` asks once; so must whatever stands in between, however it reads."""
 
     async def scene(stage: Stage) -> None:
-        stream = stage.tracker.stream(make(stage.provider), model_time=model_time)
-        assert [chunk.text async for chunk in stream] == ["a", "b", "c"]
+        asked: list[object] = []
+
+        class Asked(type(make(stage.provider))):  # type: ignore[misc]  # either of two classes
+            def __aiter__(self) -> Any:
+                asked.append(self)
+                return super().__aiter__()
+
+        stream = stage.tracker.stream(Asked(stage.provider), model_time=model_time)
+        if enter:
+            async with stream:
+                assert [chunk.text async for chunk in stream] == ["a", "b", "c"]
+        else:
+            assert [chunk.text async for chunk in stream] == ["a", "b", "c"]
+        assert len(asked) == 1
 
     playing(scene)
 
@@ -453,13 +466,17 @@ def test_left_by_an_exception_while_another_task_waits() -> None:
     assert stage.tracker.summary.ending is Ending.FAILED
 
 
-def test_a_stream_that_outlives_its_run_in_another_task() -> None:
+@pytest.mark.parametrize(
+    ("make", "closing"),
+    [(Provider.generator, ["finally"]), (Provider.like_openai, ["finally", "close"])],
+)
+def test_a_stream_that_outlives_its_run_in_another_task(make: Any, closing: list[str]) -> None:
     """The run is over and recorded; the task reads on undisturbed, and what it reads is closed with it."""
 
     async def scene(stage: Stage) -> None:
         stage.new_provider(waits_at=1)
         async with stage.tracker.run() as run:
-            stream = run.stream(stage.provider.generator())
+            stream = run.stream(make(stage.provider))
             await anext(stream)
             task = asyncio.create_task(anext(stream))
             await stage.provider.waiting.wait()
@@ -470,7 +487,7 @@ def test_a_stream_that_outlives_its_run_in_another_task() -> None:
         await stage.quiet()
 
     stage = playing(scene)
-    assert stage.provider.closing == ["finally"]
+    assert stage.provider.closing == closing
     assert stage.events == [("duration:total", 20), ("tokens:ttf", 10)]
 
 
