@@ -1,27 +1,20 @@
 """One model call of a run, while it lasts.
 
-Rule for this file: it shows chunks to the reader and the clock to the meter, and it ends once. It never
-waits, and whatever a reader, a predicate or an estimator raises stays in here.
-
-A *look* is a function that is shown a chunk and returns who looks at the next one: ``None`` once there is
-nothing left to see, which makes the rest of the stream free.
+Rule for this file: how a call begins, ends and closes; each of them once, from whichever side it comes.
+What its chunks show is for ``looking`` to see.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import attrs
-
-from ldtrack.core.meter import Meter
-from ldtrack.core.reading import CONTENT, Reading, Wants
-from ldtrack.core.values import Ending, LDAIMetrics, TokenUsage
+from ldtrack.core.values import Ending
 from ldtrack.exceptions import MisuseError
 from ldtrack.loops import running_loop
 from ldtrack.tracking.attendance import Attendance
+from ldtrack.tracking.looking import Lookout
 
 if TYPE_CHECKING:
     from ldtrack.tracking.recorder import Recorder
@@ -29,11 +22,9 @@ if TYPE_CHECKING:
     from ldtrack.tracking.source import Source
     from ldtrack.typing import Estimator, Reader
 
-__all__ = ["Call", "Look", "ending_of"]
+__all__ = ["Call", "ending_of"]
 
 R = TypeVar("R")
-Look = Callable[[Any], Any]
-"""Shown a chunk, returns the next ``Look`` or ``None``. (A recursive type, so its result is ``Any``.)"""
 
 
 def ending_of(error: BaseException) -> Ending:
@@ -45,25 +36,10 @@ def ending_of(error: BaseException) -> Ending:
     return Ending.FAILED
 
 
-class Call:
-    """What is known of one model call: its reader, its meter, and how it ended."""
+class Call(Lookout):
+    """One model call: where it runs, its stream, and how it ended."""
 
-    __slots__ = (
-        "_estimator",
-        "_held",
-        "_is_first_token",
-        "_recorder",
-        "_run",
-        "attendance",
-        "ending",
-        "has_begun",
-        "loop",
-        "meter",
-        "reader",
-        "source",
-        "stated_ms",
-        "was_idle",
-    )
+    __slots__ = ("_run", "attendance", "ending", "has_begun", "loop", "source", "was_idle")
 
     def __init__(
         self,
@@ -75,21 +51,15 @@ class Call:
         reader: Reader | None = None,
         estimator: Estimator | None = None,
     ) -> None:
+        super().__init__(recorder, is_first_token, reader, estimator)
         self._run: Run | None = run
-        self._recorder = recorder
-        self._is_first_token = is_first_token
-        self._estimator = estimator
-        self._held: Any = None
         self.loop: asyncio.AbstractEventLoop | None = None
         """Where the stream is read: there it is closed, and with that loop it ends."""
         self.source = source
-        self.reader = reader
-        self.meter = Meter()
         self.ending: Ending | None = None
         self.has_begun = source is None
         """Whether its request went out as far as we know: a stream nobody read says nothing of its run."""
         self.attendance: Attendance | None = None
-        self.stated_ms: int | None = None
         self.was_idle = False
         """Whether the idle limit ended it while its consumer was away."""
         recorder.open_calls.add(self)
@@ -101,91 +71,6 @@ class Call:
         """Measure the time the provider takes, and notice when nobody asks for chunks any more."""
         assert self.source is not None, "only streams are attended"
         self.attendance = Attendance(self.source, self.meter, self._recorder.clock.monotonic_ns)
-
-    # Looking at chunks
-
-    def look_first(self, chunk: Any) -> Look | None:
-        """Look at the very first chunk: find the reader, then the first token."""
-        try:
-            if self.reader is None:
-                self.reader = self._recorder.find_reader(chunk)
-        except Exception as error:  # noqa: BLE001 - C5: a user's reader never breaks the stream
-            self._recorder.failed("reader", error)
-        return self._look_for_first_token(chunk)
-
-    def _look_for_first_token(self, chunk: Any) -> Look | None:
-        if not self._is_first(chunk, self._see(chunk)):
-            return self._look_for_first_token
-        if self.meter.first_token_ns is None:  # or it was read aside
-            self.meter.first_token_ns = self._recorder.clock.monotonic_ns()
-        wants = Wants.FIRST if self.reader is None else self.reader.wants
-        if wants is Wants.EVERY or self._estimator is not None:
-            return self._look_at_every
-        return self._hold_last if wants is Wants.LAST else None
-
-    def _is_first(self, chunk: Any, reading: Reading | None) -> bool:
-        if self._is_first_token is not None:
-            try:
-                return bool(self._is_first_token(chunk))
-            except Exception as error:  # noqa: BLE001 - C5
-                self._recorder.failed("first_token", error)
-                self._is_first_token = None
-        # A chunk of a kind nobody knows is timed all the same.
-        return self.reader is None or (reading is not None and reading.content)
-
-    def _look_at_every(self, chunk: Any) -> Look | None:
-        self._see(chunk)
-        return None if self.reader is None and self._estimator is None else self._look_at_every
-
-    def _hold_last(self, chunk: Any) -> Look | None:
-        self._held = chunk
-        return self._hold_last
-
-    def _see(self, chunk: Any) -> Reading | None:
-        """Show a chunk to estimator and reader. Which of them raises is not asked again."""
-        if self._estimator is not None:
-            try:
-                self._estimator.see(chunk)
-            except Exception as error:  # noqa: BLE001 - C5
-                self._recorder.failed("estimator", error)
-                self._estimator = None
-        if self.reader is None:
-            return None
-        try:
-            reading = self.reader.read(chunk)
-            if reading is not None and reading is not CONTENT:
-                self.meter.note(reading)
-        except Exception as error:  # noqa: BLE001 - C5
-            self._recorder.failed("reader", error)
-            self.reader = None
-            return None
-        return reading
-
-    # Taking in whole answers
-
-    def take_answer(self, answer: Any, extractor: Callable[[Any], LDAIMetrics | None] | None) -> None:
-        """Take in an answer that did not stream: what the extractor reads of it, or else a reader."""
-        try:
-            if extractor is not None:
-                self._take_metrics(extractor(answer))
-                return
-            self.reader = self._recorder.find_reader(answer)
-            self._see(answer)
-        except Exception as error:  # noqa: BLE001 - C5
-            self._recorder.failed("extractor" if extractor is not None else "reader", error)
-
-    def _take_metrics(self, metrics: LDAIMetrics | None) -> None:
-        if metrics is None:
-            return
-        if inspect.iscoroutine(metrics):
-            metrics.close()
-            raise TypeError("the extractor must be a plain function, not an async one")
-        if not isinstance(metrics, LDAIMetrics):
-            raise TypeError(f"the extractor must return ldtrack.LDAIMetrics or None, not {metrics!r}")
-        self.meter.failed = not metrics.success
-        self.meter.stated = metrics.tokens
-        self.meter.tool_calls = {str(at): name for at, name in enumerate(metrics.tool_calls)}
-        self.stated_ms = metrics.duration_ms
 
     # Beginning and ending
 
@@ -258,24 +143,6 @@ class Call:
             self._recorder.vigils.release(self.loop)
         run._call_ended(self)
 
-    def _fold_rest(self) -> None:
-        """Take in what is left to be known, and let go of what could not be recorded."""
-        held, self._held = self._held, None
-        if held is not None:
-            self._see(held)
-        estimator, self._estimator = self._estimator, None
-        meter = self.meter
-        try:
-            meter.stated = meter.token_usage()
-        except Exception as error:  # noqa: BLE001 - C5
-            self._recorder.failed("reader", error)
-            meter.usage = None
-        try:
-            if meter.stated is None and estimator is not None:
-                meter.stated = _estimate_of(estimator)
-        except Exception as error:  # noqa: BLE001 - C5
-            self._recorder.failed("estimator", error)
-
     # Closing
 
     def end_abandoned(self) -> None:
@@ -342,12 +209,3 @@ class Call:
                 raise
             # Nobody cancelled us: something that the provider was waiting for was.
             self._recorder.failed("close", error)
-
-
-def _estimate_of(estimator: Estimator) -> TokenUsage | None:
-    guess = estimator.usage()
-    if guess is None:
-        return None
-    if not isinstance(guess, TokenUsage):
-        raise TypeError(f"the estimator must return ldtrack.TokenUsage or None, not {guess!r}")
-    return attrs.evolve(guess, estimated=True)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 from ldtrack.tracking.call import ending_of
 
 if TYPE_CHECKING:
-    from ldtrack.tracking.call import Call, Look
+    from ldtrack.tracking.call import Call
+    from ldtrack.tracking.looking import Look
 
 __all__ = ["Chunks"]
 

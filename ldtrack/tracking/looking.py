@@ -1,0 +1,160 @@
+"""What the chunks of a call show, and how little of them has to be looked at.
+
+Rule for this file: it shows chunks to the reader, and the clock to the meter. It never waits, and whatever
+a reader, a predicate, an extractor or an estimator raises stays in here (C5): it is counted, and who raised
+is not asked again.
+
+A *look* is a function that is shown a chunk and returns who looks at the next one: ``None`` once there is
+nothing left to see, which makes the rest of the stream free.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from ldtrack.core.meter import Meter
+from ldtrack.core.reading import CONTENT, Reading, Wants
+from ldtrack.core.values import LDAIMetrics, TokenUsage
+
+if TYPE_CHECKING:
+    from ldtrack.tracking.recorder import Recorder
+    from ldtrack.typing import Estimator, Reader
+
+__all__ = ["Look", "Lookout"]
+
+Look = Callable[[Any], Any]
+"""Shown a chunk, returns the next ``Look`` or ``None``. (A recursive type, so its result is ``Any``.)"""
+
+
+class Lookout:
+    """Sees first token, usage and tool calls in the chunks of one call, or in its whole answer."""
+
+    __slots__ = ("_estimator", "_held", "_is_first_token", "_recorder", "meter", "reader", "stated_ms")
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        is_first_token: Callable[[Any], bool] | None,
+        reader: Reader | None,
+        estimator: Estimator | None,
+    ) -> None:
+        self._recorder = recorder
+        self._is_first_token = is_first_token
+        self._estimator = estimator
+        self._held: Any = None
+        self.reader = reader
+        self.meter = Meter()
+        self.stated_ms: int | None = None
+        """A duration that an extractor read from the answer."""
+
+    def look_first(self, chunk: Any) -> Look | None:
+        """Look at the very first chunk: find the reader, then the first token."""
+        try:
+            if self.reader is None:
+                self.reader = self._recorder.find_reader(chunk)
+        except Exception as error:  # noqa: BLE001 - C5: a user's reader never breaks the stream
+            self._recorder.failed("reader", error)
+        return self._look_for_first_token(chunk)
+
+    def _look_for_first_token(self, chunk: Any) -> Look | None:
+        if not self._is_first(chunk, self._see(chunk)):
+            return self._look_for_first_token
+        if self.meter.first_token_ns is None:  # or it was read aside
+            self.meter.first_token_ns = self._recorder.clock.monotonic_ns()
+        wants = Wants.FIRST if self.reader is None else self.reader.wants
+        if wants is Wants.EVERY or self._estimator is not None:
+            return self._look_at_every
+        return self._hold_last if wants is Wants.LAST else None
+
+    def _is_first(self, chunk: Any, reading: Reading | None) -> bool:
+        if self._is_first_token is not None:
+            try:
+                return bool(self._is_first_token(chunk))
+            except Exception as error:  # noqa: BLE001 - C5
+                self._recorder.failed("first_token", error)
+                self._is_first_token = None
+        # A chunk of a kind nobody knows is timed all the same.
+        return self.reader is None or (reading is not None and reading.content)
+
+    def _look_at_every(self, chunk: Any) -> Look | None:
+        self._see(chunk)
+        return None if self.reader is None and self._estimator is None else self._look_at_every
+
+    def _hold_last(self, chunk: Any) -> Look | None:
+        self._held = chunk
+        return self._hold_last
+
+    def _see(self, chunk: Any) -> Reading | None:
+        """Show a chunk to estimator and reader. Which of them raises is not asked again."""
+        if self._estimator is not None:
+            try:
+                self._estimator.see(chunk)
+            except Exception as error:  # noqa: BLE001 - C5
+                self._recorder.failed("estimator", error)
+                self._estimator = None
+        if self.reader is None:
+            return None
+        try:
+            reading = self.reader.read(chunk)
+            if reading is not None and reading is not CONTENT:
+                self.meter.note(reading)
+        except Exception as error:  # noqa: BLE001 - C5
+            self._recorder.failed("reader", error)
+            self.reader = None
+            return None
+        return reading
+
+    def take_answer(self, answer: Any, extractor: Callable[[Any], LDAIMetrics | None] | None) -> None:
+        """Take in an answer that did not stream: what the extractor reads of it, or else a reader."""
+        try:
+            if extractor is not None:
+                self._take_metrics(extractor(answer))
+                return
+            self.reader = self._recorder.find_reader(answer)
+            self._see(answer)
+        except Exception as error:  # noqa: BLE001 - C5
+            self._recorder.failed("extractor" if extractor is not None else "reader", error)
+
+    def _take_metrics(self, metrics: LDAIMetrics | None) -> None:
+        if metrics is None:
+            return
+        if inspect.iscoroutine(metrics):
+            metrics.close()
+            raise TypeError("the extractor must be a plain function, not an async one")
+        if not isinstance(metrics, LDAIMetrics):
+            raise TypeError(f"the extractor must return ldtrack.LDAIMetrics or None, not {metrics!r}")
+        self.meter.failed = not metrics.success
+        self.meter.stated = metrics.tokens
+        self.meter.tool_calls = {str(at): name for at, name in enumerate(metrics.tool_calls)}
+        self.stated_ms = metrics.duration_ms
+
+    def _fold_rest(self) -> None:
+        """Take in what is left to be known, and let go of what could not be recorded."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._see(held)
+        estimator, self._estimator = self._estimator, None
+        meter = self.meter
+        try:
+            meter.stated = meter.token_usage()
+        except Exception as error:  # noqa: BLE001 - C5
+            self._recorder.failed("reader", error)
+            meter.usage = None
+        try:
+            if meter.stated is None and estimator is not None:
+                meter.stated = _estimate_of(estimator)
+        except Exception as error:  # noqa: BLE001 - C5
+            self._recorder.failed("estimator", error)
+
+
+def _estimate_of(estimator: Estimator) -> TokenUsage | None:
+    guess = estimator.usage()
+    if guess is None:
+        return None
+    if not isinstance(guess, TokenUsage):
+        raise TypeError(f"the estimator must return ldtrack.TokenUsage or None, not {guess!r}")
+    return attrs.evolve(guess, estimated=True)
