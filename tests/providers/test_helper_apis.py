@@ -562,7 +562,8 @@ async def test_a_method_that_read_nothing_later(ld: Recording, tracker: Tracker)
     assert timed.summary.ending is Ending.CLOSED_EARLY
 
 
-async def test_a_guess_of_what_nobody_saw(tracker: Tracker) -> None:
+@pytest.mark.parametrize("method", ["collect", "get_final_text"])
+async def test_a_guess_of_what_nobody_saw(ld: Recording, tracker: Tracker, method: str) -> None:
     """An estimator that saw no chunk is not asked."""
 
     class Never:
@@ -572,8 +573,9 @@ async def test_a_guess_of_what_nobody_saw(tracker: Tracker) -> None:
         usage = see
 
     async with tracker.stream(Homemade("a"), estimator=Never) as stream:  # type: ignore[arg-type]
-        await stream.collect()
+        await getattr(stream, method)()
     assert tracker.summary.tokens is None
+    assert ld.ai.stats.failures == {}
     assert tracker.summary.outcome is Outcome.SUCCESS
 
 
@@ -585,7 +587,7 @@ async def test_another_iterator_of_a_stream_that_nobody_knows(
         assert stream.words is not stream.words
         ld.clock.advance(ms=10)
         assert len([word async for word in stream.words]) == 2
-        assert stream._private is not stream
+        assert isinstance(stream._private, Homemade), "what is private is handed out as it is"
     assert tracker.summary.time_to_first_token == 10
     assert tracker.summary.ending is Ending.COMPLETED
     assert len(hints(caplog)) == 1
@@ -610,7 +612,9 @@ async def test_a_method_that_raises_what_ends_a_loop(tracker: Tracker) -> None:
     assert tracker.summary.ending is Ending.CLOSED_EARLY
 
 
-async def test_a_method_during_which_the_call_ends(tracker: Tracker) -> None:
+async def test_a_method_during_which_the_call_ends(
+    tracker: Tracker, caplog: pytest.LogCaptureFixture
+) -> None:
     """Closed by somebody else meanwhile: what comes back then adds nothing."""
 
     class Closing(Homemade):
@@ -625,6 +629,7 @@ async def test_a_method_during_which_the_call_ends(tracker: Tracker) -> None:
     async with stream:
         await stream.collect()
     assert tracker.summary.ending is Ending.CLOSED_EARLY
+    assert hints(caplog) == []
 
 
 class Gathering:
@@ -634,7 +639,7 @@ class Gathering:
     marks_end = True
     usage_hint = ""
 
-    def __init__(self, reading: Reading | Exception, wants: Wants = Wants.EVERY) -> None:
+    def __init__(self, reading: Reading | Exception | None, wants: Wants = Wants.EVERY) -> None:
         self.reading = reading
         self.wants = wants
 
@@ -667,12 +672,28 @@ async def test_a_reader_of_the_stream_itself(method: str, reading: Any, ending: 
     async with tracker.stream(Homemade("a")) as stream:
         if method == "collect":
             await stream.collect()
+            is_over = isinstance(reading, Reading) and (reading.finished or reading.failed)
+            assert (tracker.summary.ending is not None) is is_over, "known to be over, it ends at once"
         else:
             assert [word async for word in stream.words] == ["a"]
             ending = Ending.TRUNCATED if ending is Ending.CLOSED_EARLY else ending
     assert tracker.summary.ending is ending
     is_odd = isinstance(reading, Exception) or bool(reading.tool_calls)
     assert ld.ai.stats.failures == ({"reader": 1} if is_odd else {})
+
+
+@pytest.mark.parametrize("method", ["collect", "get_final_text", "words"])
+async def test_a_stream_whose_end_nobody_saw(method: str) -> None:
+    """Its chunks have a finish mark, which was read past us: that it is missing proves nothing."""
+    ld = recording({"support-chat": FLAG}, readers=[Gathering(None)])
+    tracker = await tracker_of(ld)
+    async with tracker.stream(Homemade("a", "b")) as stream:
+        await anext(stream)
+        if method == "words":
+            assert [word async for word in stream.words] == ["b"]
+        else:
+            await getattr(stream, method)()
+    assert tracker.summary.ending is Ending.COMPLETED
 
 
 async def test_a_chunk_that_was_held_came_before() -> None:
