@@ -64,17 +64,17 @@ def test_if_the_first_fails_the_other_is_there() -> None:
 
 def test_nothing_is_lost_in_counting() -> None:
     """Of three calls in two threads two are told of a duplicate, wherever they meet: both are counted."""
-    for after in range(0, 900, 4):
-        with_baton(ThreadWorld(), [[DURATION, DURATION], [DURATION]], [(after, 0), (30, 0)], finely=True)
+    for after in range(0, 1000, 2):
+        with_baton(ThreadWorld(), [[DURATION, DURATION], [DURATION]], [(after, 0)], finely=True)
 
 
 def test_a_flush_and_a_send_do_not_fight_over_what_is_left() -> None:
     """Events left over by a client that broke off are sent once, whoever comes for them first."""
     broken_off = [Failure(after=1), TOKENS]  # the first event goes out, the next one is left over
     for after in EVERYWHERE:
-        for back in range(4):
+        for back in ([], [(3, 0)], [(9, 0)]):
             world = ThreadWorld()
-            with_baton(world, [[*broken_off, DURATION], [Flush()]], [(after, 0), (back, 0)])
+            with_baton(world, [[*broken_off, DURATION], [Flush()]], [(after, 0), *back])
             assert [asked.answer for asked in world.asked[:2]] == [True, True]
 
 
