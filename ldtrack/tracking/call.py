@@ -178,7 +178,9 @@ class Call(Lookout):
             return False
         return True
 
-    async def close_source_quietly(self, left_by: BaseException | None = None) -> None:
+    async def close_source_quietly(
+        self, left_by: BaseException | None = None, within: float | None = None
+    ) -> None:
         """Close the stream within the time limit; shielded from cancellation for that long, never raises.
 
         What another task is reading is left to that task, and what belongs to another loop to that loop.
@@ -192,7 +194,8 @@ class Call(Lookout):
         import anyio  # noqa: PLC0415 - everybody would pay for it, and only a stream left open needs it
 
         try:
-            with anyio.move_on_after(self._recorder.close_timeout, shield=True) as limit:
+            seconds = self._recorder.close_timeout if within is None else within
+            with anyio.move_on_after(seconds, shield=True) as limit:
                 # A manager is told what an app may raise; whoever is being thrown away cannot wait for it.
                 is_told = isinstance(left_by, Exception | asyncio.CancelledError)
                 await source.aclose(left_by if is_told else None)

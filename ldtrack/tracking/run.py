@@ -106,16 +106,17 @@ class Run(TrackMethods):
     async def _close_streams(self, left_by: BaseException | None) -> None:
         """Close what is still open, all of it within one time limit; what takes longer is left to a task."""
         unclosed = [call for call in self._calls if call.source is not None and not call.source.is_spent]
-        if len(unclosed) > 1:
-            import anyio  # noqa: PLC0415 - everybody would pay for it, and few runs leave streams open
-
-            with anyio.move_on_after(self._recorder.close_timeout, shield=True):
-                for call in unclosed:
-                    await call.close_source_quietly(left_by)
+        if not unclosed:
+            return
+        time = asyncio.get_running_loop().time
+        until = time() + self._recorder.close_timeout
+        try:
+            for call in unclosed:
+                if call is unclosed[0] or time() < until:
+                    await call.close_source_quietly(left_by, until)
+        finally:
             for call in unclosed:
                 call.close_soon()
-        elif unclosed:
-            await unclosed[0].close_source_quietly(left_by)
 
     def _end_calls(self, error: BaseException | None) -> Ending | None:
         """End what is still open; returns how the run ended, or ``None`` if its last call says so."""

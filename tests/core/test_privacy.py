@@ -149,3 +149,10 @@ def test_an_invalid_context_is_empty() -> None:
 def test_odd_meta_data_hides_nothing(meta: Any) -> None:
     """Plain data from elsewhere may say anything there."""
     assert Privacy().readable({**ADA, "_meta": meta}) == ADA
+
+
+@pytest.mark.parametrize("mistake", ["email", b"email"])
+def test_one_reference_instead_of_several(mistake: object) -> None:
+    """It is refused: its letters would be taken for references."""
+    with pytest.raises(TypeError, match="must be several references"):
+        Privacy(mistake)
