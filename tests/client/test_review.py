@@ -113,39 +113,6 @@ async def test_closing_the_client_never_hides_what_the_app_raised(caplog: pytest
     assert "no network" in caplog.text
 
 
-async def test_many_streams_that_hang_are_closed_within_one_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaving a run gives all of its streams one time limit together: the later ones get what is left."""
-    loop = asyncio.get_running_loop()
-    now = [loop.time()]
-    monkeypatch.setattr(loop, "time", lambda: now[0])
-    closed: list[int] = []
-
-    class Slow:
-        def __init__(self, number: int) -> None:
-            self.number = number
-
-        def __aiter__(self) -> Any:
-            return self
-
-        async def __anext__(self) -> str:
-            return "chunk"
-
-        async def aclose(self) -> None:
-            now[0] += 0.4  # seconds that closing takes
-            await asyncio.sleep(0)
-            closed.append(self.number)
-
-    recorded = recording(close_timeout=1.0)
-    tracker = await a_tracker(recorded)
-    async with tracker.run() as run:
-        streams = [run.stream(Slow(number)) for number in range(4)]
-        for stream in streams:
-            assert await anext(stream) == "chunk"
-    assert closed == [0, 1, 2]
-    assert recorded.ai.stats.failures == {"close": 1}
-    assert tracker.summary.outcome is Outcome.CANCELLED
-
-
 async def test_what_the_clients_config_marks_private_is_private_in_templates() -> None:
     """Attributes that the LDClient's own Config redacts are not readable in a prompt either."""
     source = TestData.data_source()
