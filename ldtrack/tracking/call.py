@@ -179,11 +179,12 @@ class Call(Lookout):
         return True
 
     async def close_source_quietly(
-        self, left_by: BaseException | None = None, within: float | None = None
+        self, left_by: BaseException | None = None, until: float | None = None
     ) -> None:
         """Close the stream within the time limit; shielded from cancellation for that long, never raises.
 
-        What another task is reading is left to that task, and what belongs to another loop to that loop.
+        ``until`` is the limit that several streams share, on the clock of the loop. What another task is
+        reading is left to that task, and what belongs to another loop to that loop.
         """
         source = self.source
         if source is None or source.is_spent or source.is_being_read:
@@ -194,8 +195,9 @@ class Call(Lookout):
         import anyio  # noqa: PLC0415 - everybody would pay for it, and only a stream left open needs it
 
         try:
-            seconds = self._recorder.close_timeout if within is None else within
-            with anyio.move_on_after(seconds, shield=True) as limit:
+            if until is None:
+                until = anyio.current_time() + self._recorder.close_timeout
+            with anyio.CancelScope(deadline=until, shield=True) as limit:
                 # A manager is told what an app may raise; whoever is being thrown away cannot wait for it.
                 is_told = isinstance(left_by, Exception | asyncio.CancelledError)
                 await source.aclose(left_by if is_told else None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from fake_provider import CHUNK_MS, OPEN_MS, Chunk, Manager, Provider, opening, tick
+from fake_provider import CHUNK_MS, OPEN_MS, Chunk, Manager, Provider, WithAclose, opening, tick
 from stage import Stage
 
 from ldtrack.core.values import Ending, Feedback, JudgeResult, LDAIMetrics, Outcome, TokenUsage
@@ -1060,3 +1060,74 @@ def test_an_explicit_tool_call_in_flight_wins_too() -> None:
         assert await task is True
 
     assert playing(scene).tracker.summary.tool_calls == ("mine",)
+
+
+# Several open streams
+
+
+class Hanging(WithAclose):
+    """Notes by when it would have to be closed, and never is."""
+
+    def __init__(self, provider: Provider, limits: list[float]) -> None:
+        super().__init__(provider)
+        self.limits = limits
+
+    async def aclose(self) -> None:
+        self.limits.append(anyio.current_effective_deadline())
+        self.provider.closing.append("asked")
+        await tick()
+
+
+def test_all_streams_of_a_run_are_closed_within_one_limit() -> None:
+    """The second has what the first left of it, however many there are."""
+    limits: list[float] = []
+
+    async def scene(stage: Stage) -> None:
+        async with stage.tracker.run() as run:
+            for _ in range(3):
+                stage.kept.append(run.stream(Hanging(stage.provider, limits)))
+                await anext(stage.kept[-1])
+
+    playing(scene)
+    assert len(limits) == 3
+    assert len(set(limits)) == 1
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_streams_that_are_left_after_the_limit_are_closed_in_tasks(count: int) -> None:
+    """The exit waits for none of them, and each is still asked to close."""
+    limits: list[float] = []
+
+    async def scene(stage: Stage) -> None:
+        async with stage.tracker.run() as run:
+            for _ in range(count):
+                stage.kept.append(run.stream(Hanging(stage.provider, limits)))
+                await anext(stage.kept[-1])
+        await stage.quiet()
+
+    stage = playing(scene, failures={"close": count}, close_timeout=0)
+    assert stage.provider.closing == ["asked"] * count
+
+
+def test_an_exit_that_is_cancelled_while_it_closes_one_stream() -> None:
+    """The others are closed all the same."""
+
+    async def scene(stage: Stage) -> None:
+        hanging = stage.new_provider(waits_at="close")
+        others = [stage.new_provider(), stage.new_provider()]
+        stage.kept += others
+
+        async def block() -> None:
+            async with stage.tracker.run() as run:
+                for provider in (hanging, *others):
+                    stage.kept.append(run.stream(provider.with_aclose()))
+                    await anext(stage.kept[-1])
+
+        task = asyncio.create_task(block())
+        await hanging.waiting.wait()
+        task.cancel()
+        assert isinstance(await outcome_of(task), asyncio.CancelledError)
+        await stage.quiet()
+        assert [provider.closing for provider in others] == [["close"], ["close"]]
+
+    playing(scene)
