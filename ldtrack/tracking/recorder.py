@@ -81,7 +81,9 @@ class Recorder:
     failures: Counter[str] = attrs.field(factory=Counter, init=False)
     open_calls: set[Call] = attrs.field(factory=set, init=False)
     _hints: set[str] = attrs.field(factory=set, init=False)
-    vigils: Vigils = attrs.field(init=False)
+    vigils: Vigils = attrs.field(
+        init=False, default=attrs.Factory(lambda self: Vigils(self._shut_down), takes_self=True)
+    )
     """Who ends what is open in a loop when that loop shuts down."""
     _tasks: set[asyncio.Task[Any]] = attrs.field(factory=set, init=False)
     _unclosed: set[Call] = attrs.field(factory=set, init=False)
@@ -90,10 +92,6 @@ class Recorder:
     )
     _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
     """Guards the runs and the counters; re-entrant, since a finalizer may come to record something too."""
-
-    @vigils.default
-    def _vigils(self) -> Vigils:
-        return Vigils(self._shut_down)
 
     def slots_of(self, run_id: str) -> RunSlots:
         """The slots that all trackers of this run share, for a tracker resumed from a token."""
