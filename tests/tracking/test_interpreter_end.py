@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import ldtrack
 
 PROGRAM = """
 import asyncio, sys, threading
@@ -58,10 +62,12 @@ else:
 
 @pytest.mark.parametrize("shape", ["generator", "object"])
 @pytest.mark.parametrize("how", ["return", "sys.exit", "thread", "closed loop"])
-def test_a_stream_is_held_to_the_very_end(how: str, shape: str) -> None:
+def test_a_stream_is_held_to_the_very_end(how: str, shape: str, tmp_path: Path) -> None:
     """It is recorded once; its source is closed while there is a loop to close it in; nobody complains."""
     done = subprocess.run(
-        [sys.executable, "-I", "-W", "error", "-c", PROGRAM, how, shape],
+        [sys.executable, "-W", "error", "-c", PROGRAM, how, shape],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(ldtrack.__file__).parent.parent)},
         capture_output=True,
         text=True,
         timeout=60,
