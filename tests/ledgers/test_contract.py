@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -235,15 +236,23 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.runner = asyncio.Runner()
         self.kit = type(self).new_kit()
         self.filled: set[tuple[str, Metric]] = set()
         self.expected: list[str] = []
+
+    def teardown(self) -> None:
+        self.runner.run(self.kit.ledger.aclose())
+        self.runner.close()
+
+    def _submit(self, claim: Claim) -> bool:
+        return self.runner.run(self.kit.submit(claim))
 
     @rule(metric=st.sampled_from(METRICS), run_id=RUNS)
     def submit(self, metric: Metric, run_id: str) -> None:
         """A claim is first if the slot is free, and then it comes out."""
         is_first = (run_id, metric) not in self.filled
-        assert waiting(self.kit, claim_of(metric, run_id)) is is_first
+        assert self._submit(claim_of(metric, run_id)) is is_first
         if is_first:
             self._note(metric, run_id)
 
@@ -253,14 +262,14 @@ class LedgerMachine(RuleBasedStateMachine):
         if (run_id, metric) not in self.filled:
             self.kit.refuse_next()
             with pytest.raises(LedgerError, match=run_id):
-                waiting(self.kit, claim_of(metric, run_id))
+                self._submit(claim_of(metric, run_id))
 
     @rule(run_id=RUNS, after=st.integers(1, 2))
     def submit_and_break_off(self, run_id: str, after: int) -> None:
         """A claim that breaks off is recorded."""
         if self.kit.breaks_off and (run_id, TOKENS) not in self.filled:
             self.kit.break_off_after(after)
-            assert waiting(self.kit, claim_of(TOKENS, run_id)) is True
+            assert self._submit(claim_of(TOKENS, run_id)) is True
             self._note(TOKENS, run_id)
 
     def _note(self, metric: Metric, run_id: str) -> None:
@@ -271,11 +280,12 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def what_came_out_is_what_was_first(self) -> None:
         """All of it, once, in order."""
-        delivered = asyncio.run(self.kit.delivered())
+        delivered = self.runner.run(self.kit.delivered())
         assert [f"{data['runId']} {key}" for key, data, _, _ in delivered] == self.expected
 
 
 def test_any_story(new_kit: Callable[[], Kit]) -> None:
     """Claims for few runs in any order, with failures in between, against a set of what is filled."""
     machine = type("LedgerMachine", (LedgerMachine,), {"new_kit": staticmethod(new_kit)})
-    run_state_machine_as_test(machine)
+    stories = hypothesis.settings(max_examples=hypothesis.settings.default.max_examples // 4)
+    run_state_machine_as_test(machine, settings=stories)

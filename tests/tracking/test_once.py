@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from functools import partial
 
+import hypothesis
 import pytest
 from hypothesis import example, given
 from once_asks import EXPLICIT, Implicit, explicit_call
 from once_schedules import schedules
 from once_world import Action, Begin, Cancel, CredulousLedger, GiveUp, Hold, Resume, Steps, World, play
 
+OFTEN = hypothesis.settings(max_examples=2 * hypothesis.settings.default.max_examples)
 DURATION = partial(explicit_call, "track_duration")
 
 
@@ -25,18 +27,21 @@ def of_another_loop() -> list[Action]:
     return [Hold(), *here, *failed, Steps(1, loop=1)]
 
 
+@OFTEN
 @given(schedules())
 def test_one_loop(schedule: list[Action]) -> None:
     """Tasks of one loop over a ledger that stalls and fails."""
     play(World(), schedule)
 
 
+@OFTEN
 @given(schedules(without=("resume",)))
 def test_one_loop_without_the_ledgers_help(schedule: list[Action]) -> None:
     """Within a loop the slots' own locks are enough, even over a ledger that believes everybody."""
     play(World(CredulousLedger()), schedule)
 
 
+@OFTEN
 @given(schedules(loops=3))
 @example(of_another_loop())
 def test_several_loops(schedule: list[Action]) -> None:

@@ -21,6 +21,7 @@ from once_threads import Call, Failure, Flush, Script, ThreadWorld, let_loose, w
 
 from ldtrack.exceptions import LedgerError
 
+OFTEN = hypothesis.settings(max_examples=2 * hypothesis.settings.default.max_examples)
 LOOSE = hypothesis.settings(max_examples=hypothesis.settings.default.max_examples // 5)
 DURATION = Call(partial(explicit_call, "track_duration"))
 TOKENS = Call(partial(explicit_call, "track_tokens"))
@@ -29,6 +30,7 @@ EVERYWHERE = range(120)
 """Further than any single call has points at which the baton can change hands."""
 
 
+@OFTEN
 @given(scripts(), turns())
 @example([[TOOL], [TOOL]], [(34, 0)])
 def test_in_every_order_of_lines(script: list[Script], order: list[Turn]) -> None:
@@ -36,6 +38,7 @@ def test_in_every_order_of_lines(script: list[Script], order: list[Turn]) -> Non
     with_baton(ThreadWorld(), script, order)
 
 
+@OFTEN
 @given(scripts(), turns())
 def test_in_every_order_of_instructions(script: list[Script], order: list[Turn]) -> None:
     """Threads that may lose their turn before any instruction, as in no CPython that has its lock."""
