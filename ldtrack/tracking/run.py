@@ -112,8 +112,9 @@ class Run(TrackMethods):
         until = time() + self._recorder.close_timeout
         try:
             for call in unclosed:
-                if call is unclosed[0] or time() < until:
-                    await call.close_source_quietly(left_by, until)
+                if call is not unclosed[0] and time() >= until:
+                    break
+                await call.close_source_quietly(left_by, until)
         finally:
             for call in unclosed:
                 call.close_soon()
