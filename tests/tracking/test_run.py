@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from fake_provider import CHUNK_MS, OPEN_MS, Chunk, Manager, Provider, WithAclose, opening, tick
+from fake_provider import CHUNK_MS, OPEN_MS, Chunk, Manager, Plain, Provider, WithAclose, opening, tick
 from stage import Stage
 
 from ldtrack.core.values import Ending, Feedback, JudgeResult, LDAIMetrics, Outcome, TokenUsage
@@ -1091,6 +1091,32 @@ def test_all_streams_of_a_run_are_closed_within_one_limit() -> None:
     playing(scene)
     assert len(limits) == 3
     assert len(set(limits)) == 1
+
+
+class Slow(Plain):
+    """Takes 600 ms of the loop's time to close."""
+
+    async def aclose(self) -> None:
+        loop = asyncio.get_running_loop()
+        later = loop.time() + 0.6
+        loop.time = lambda: later  # type: ignore[method-assign]  # nobody waits for it
+        self.provider.closing.append(f"{later:.1f}")
+
+
+def test_an_exit_waits_no_longer_than_its_limit_for_streams_that_do_close() -> None:
+    """Two of them take up the second there is; the third is closed in a task, after the block is left."""
+
+    async def scene(stage: Stage) -> None:
+        asyncio.get_running_loop().time = lambda: 0.0  # type: ignore[method-assign]  # as above
+        async with stage.tracker.run() as run:
+            for _ in range(3):
+                stage.kept.append(run.stream(Slow(stage.provider)))
+                await anext(stage.kept[-1])
+        assert stage.provider.closing == ["0.6", "1.2"]
+        await stage.quiet()
+        assert stage.provider.closing == ["0.6", "1.2", "1.8"]
+
+    playing(scene, close_timeout=1.0)
 
 
 @pytest.mark.parametrize("count", [2, 3])
