@@ -1096,25 +1096,28 @@ def test_all_streams_of_a_run_are_closed_within_one_limit() -> None:
 class Slow(Plain):
     """Takes 600 ms of the loop's time to close."""
 
+    def __init__(self, provider: Provider, now: list[float]) -> None:
+        super().__init__(provider)
+        self.now = now
+
     async def aclose(self) -> None:
-        loop = asyncio.get_running_loop()
-        later = loop.time() + 0.6
-        loop.time = lambda: later  # type: ignore[method-assign]  # nobody waits for it
-        self.provider.closing.append(f"{later:.1f}")
+        self.now[0] += 0.6
+        self.provider.closing.append(f"at {self.now[0]:.1f} s")
 
 
 def test_an_exit_waits_no_longer_than_its_limit_for_streams_that_do_close() -> None:
     """Two of them take up the second there is; the third is closed in a task, after the block is left."""
 
     async def scene(stage: Stage) -> None:
-        asyncio.get_running_loop().time = lambda: 0.0  # type: ignore[method-assign]  # as above
+        now = [0.0]
+        asyncio.get_running_loop().time = lambda: now[0]  # type: ignore[method-assign]  # a clock of ours
         async with stage.tracker.run() as run:
             for _ in range(3):
-                stage.kept.append(run.stream(Slow(stage.provider)))
+                stage.kept.append(run.stream(Slow(stage.provider, now)))
                 await anext(stage.kept[-1])
-        assert stage.provider.closing == ["0.6", "1.2"]
+        assert stage.provider.closing == ["at 0.6 s", "at 1.2 s"]
         await stage.quiet()
-        assert stage.provider.closing == ["0.6", "1.2", "1.8"]
+        assert stage.provider.closing == ["at 0.6 s", "at 1.2 s", "at 1.8 s"]
 
     playing(scene, close_timeout=1.0)
 
