@@ -18,6 +18,7 @@ from once_world import (
     Answer,
     Begin,
     Cancel,
+    Drop,
     Fail,
     GiveUp,
     Hold,
@@ -90,6 +91,7 @@ _WEIGHTS = {
     "give up": 1,
     "fail": 2,
     "resume": 1,
+    "drop": 1,
     "pass time": 1,
 }
 
@@ -113,6 +115,7 @@ def schedules(
         "give up": st.builds(GiveUp, SMALL),
         "fail": st.builds(Fail, st.integers(1, 3)),
         "resume": st.just(Resume()),
+        "drop": st.just(Drop()),
         "pass time": st.builds(PassTime, where),
     }
     names = [name for name, weight in _WEIGHTS.items() if name not in without for _ in range(weight)]

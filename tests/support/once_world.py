@@ -259,6 +259,15 @@ class Resume:
 
 
 @attrs.frozen
+class Drop:
+    """The oldest tracker is let go of, if there is another one: what it recorded lives on in that."""
+
+    def act(self, world: World) -> None:
+        if len(world.trackers) > 1:
+            del world.trackers[0]
+
+
+@attrs.frozen
 class PassTime:
     """A timer goes off."""
 
