@@ -242,6 +242,30 @@ def test_no_hint_for_a_closed_stream_that_is_asked_again() -> None:
     stage.assert_clean()
 
 
+@pytest.mark.parametrize("error", [OSError("the line is dead"), asyncio.CancelledError()])
+def test_what_came_before_a_failure_is_recorded(error: BaseException) -> None:
+    """The last chunk that came, and the estimate where no usage did."""
+
+    async def provider() -> Any:
+        yield Chunk("a")
+        yield Chunk("b", tools=("search",))
+        raise error
+
+    async def scene(stage: Stage) -> None:
+        with pytest.raises(type(error)):
+            async for _ in stage.tracker.stream(provider()):
+                pass
+        stage.kept.append(stage.tracker)
+        stage.tracker = stage.new_tracker()
+        with pytest.raises(type(error)):
+            async for _ in stage.tracker.stream(provider(), estimator=Words):
+                pass
+
+    stage = playing(scene, reader=FakeReader(Wants.LAST))
+    assert stage.kept[0].summary.tool_calls == ("search",)
+    assert stage.tracker.summary.tokens == TokenUsage(output=2, estimated=True)
+
+
 # Readers that are given, and readers that fail
 
 

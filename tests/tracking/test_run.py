@@ -775,7 +775,8 @@ def test_a_call_that_is_destroyed() -> None:
         step.send(None)
         step.close()
 
-    assert playing(scene).tracker.summary.outcome is Outcome.CANCELLED
+    summary = playing(scene).tracker.summary
+    assert (summary.outcome, summary.ending) == (Outcome.CANCELLED, Ending.CLOSED_EARLY)
 
 
 @pytest.mark.parametrize("answer", ["text", None, 5])
