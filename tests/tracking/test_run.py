@@ -320,6 +320,56 @@ def test_the_last_call_decides(ways: list[str], ending: Ending) -> None:
     assert playing(scene).tracker.summary.ending is ending
 
 
+def test_the_call_that_began_last_decides() -> None:
+    """Not the one that ended last; a stream that nobody read says nothing."""
+
+    async def scene(stage: Stage) -> None:
+        early, late = stage.new_provider(), stage.new_provider(raises_at=0)
+        async with stage.tracker.run() as run:
+            outer = run.stream(early.generator())
+            await anext(outer)
+            with pytest.raises(ConnectionError):
+                await read(run.stream(late.generator()))
+            await read(outer)
+            stage.kept.append(run.stream(Provider().generator()))
+
+    stage = playing(scene)
+    assert stage.tracker.summary.ending is Ending.FAILED
+    assert stage.tracker.summary.outcome is Outcome.ERROR
+
+
+def test_a_run_in_which_nobody_read_anything() -> None:
+    """Its only stream was never asked: closed early."""
+
+    async def scene(stage: Stage) -> None:
+        async with stage.tracker.run() as run:
+            run.stream(stage.provider.generator())
+
+    assert playing(scene).tracker.summary.ending is Ending.CLOSED_EARLY
+
+
+def test_operations_of_a_run_are_its_calls() -> None:
+    """Measured as calls, recorded when it is left; a duration is recorded at once, and is the run's."""
+
+    async def scene(stage: Stage) -> None:
+        async with stage.tracker.run() as run:
+            assert run.run_id == stage.tracker.run_id
+            for tokens in (1, 10):
+                found = metrics(tokens=TokenUsage(tokens), tool_calls=[f"tool{tokens}"])
+                work = opening(Provider(stage.clock.advance), lambda _: "answer")
+                assert await run.track_metrics_of(found, lambda work=work: work) == "answer"
+            assert stage.events == []
+            assert await run.track_duration_of(lambda: stage.clock.advance(ms=7)) is None
+        with pytest.raises(MisuseError, match=r"run\.track_metrics_of"):
+            await run.track_metrics_of(metrics(), lambda: "answer")
+
+    stage = playing(scene)
+    summary = stage.tracker.summary
+    assert (summary.duration_ms, summary.success, summary.tokens) == (7, True, TokenUsage(11))
+    assert summary.tool_calls == ("tool1", "tool10")
+    assert summary.model_ms == 2 * OPEN_MS
+
+
 def test_a_run_without_calls() -> None:
     """Timed, and a success if nothing was raised."""
 

@@ -89,8 +89,12 @@ def test_what_cannot_look_at_chunks_is_refused_at_once(option: dict[str, Any]) -
     """A predicate that cannot be called and a reader that cannot read are the caller's mistakes."""
 
     async def scene(stage: Stage) -> None:
+        tracker = stage.new_tracker()
         with pytest.raises(TypeError, match=next(iter(option))):
-            stage.tracker.stream(stage.provider.generator(), **option)
+            tracker.stream(stage.provider.generator(), **option)
+        async with tracker.run() as run:
+            with pytest.raises(TypeError, match=next(iter(option))):
+                run.stream(stage.provider.generator(), **option)
         async for _ in stage.tracker.stream(stage.provider.generator()):
             pass
 
