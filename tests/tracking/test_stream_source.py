@@ -805,6 +805,22 @@ def test_dropped_unread_when_somebody_else_has_read_it_all() -> None:
     assert playing(scene).events == [("duration:total", 30)]
 
 
+def test_a_loop_is_watched_while_something_is_open_in_it() -> None:
+    """Not longer: a client that outlives many loops keeps none of them."""
+
+    async def scene(stage: Stage) -> None:
+        loop, vigils = asyncio.get_running_loop(), stage.recorder.vigils
+        assert vigils._held == {}
+        streams = [stage.new_tracker().stream(Provider().with_aclose()) for _ in range(3)]
+        assert vigils._held == {loop: 3}
+        for left in (2, 1, 0):
+            await streams.pop().aclose()
+            assert vigils._held == ({loop: left} if left else {})
+        assert vigils._vigils == {}
+
+    playing(scene)
+
+
 def test_dropped_by_another_thread() -> None:
     """A finalizer in a foreign thread leaves the work to the stream's own loop."""
 
