@@ -6,6 +6,7 @@ and found out in the narrow one.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -157,3 +158,20 @@ def test_a_ledger_that_forgets_is_found_out_between_threads() -> None:
         return "emitted [" in complaint(lambda: with_baton(forgetting(ThreadWorld()), *drawn))
 
     hypothesis.find(st.tuples(scripts(only_good=True), turns()), is_found_out, settings=SEARCH)
+
+
+def test_a_schedule_plays_the_same_whenever_the_collector_runs() -> None:
+    """Otherwise a find could not be repeated: what the collector calls is not for the baton to count."""
+
+    def points_with(threshold: int) -> int:
+        gc.set_threshold(threshold)
+        script = [Call(partial(explicit_call, "track_duration"))] * 4
+        return with_baton(ThreadWorld(Official), [script], EASY).points
+
+    before, hook = gc.get_threshold(), lambda *_: None
+    gc.callbacks.append(hook)
+    try:
+        assert len({points_with(threshold) for threshold in (700, 1, 2, 3)}) == 1
+    finally:
+        gc.callbacks.remove(hook)
+        gc.set_threshold(*before)
