@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import attrs
 
+from ldtrack.core.batch import Aside, Batch, Standing
 from ldtrack.core.reading import CONTENT, Reading, ToolCall, UsageReport, Wants
+from ldtrack.core.receipts import Receipt, Verdict
 from ldtrack.core.slots import Claim
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTENT",
+    "Aside",
+    "Backlog",
+    "Batch",
     "Claim",
     "Clock",
     "Destination",
@@ -30,10 +35,14 @@ __all__ = [
     "FlushResult",
     "LaunchDarklyClient",
     "Ledger",
+    "Outlet",
     "Reader",
     "Reading",
+    "Receipt",
+    "Standing",
     "ToolCall",
     "UsageReport",
+    "Verdict",
     "Wants",
 ]
 
@@ -93,8 +102,8 @@ class Ledger(Protocol):
         ...
 
 
-class Destination(Protocol):
-    """Where events go."""
+class Outlet(Protocol):
+    """Takes claims as they are made, without a backlog in between: where a ``MemoryLedger`` sends."""
 
     def send(self, claim: Claim) -> None:
         """Hand all of a claim's events over, at once and without waiting, or raise and hand over none."""
@@ -102,6 +111,58 @@ class Destination(Protocol):
 
     async def flush(self, timeout: float) -> FlushResult:
         """Push what was handed over on its way; cancelling the wait loses nothing."""
+        ...
+
+
+@runtime_checkable
+class Backlog(Protocol):
+    """What a relay asks of a durable ledger. A batch is on loan to one relay at a time."""
+
+    async def lease(self, *, owner: str, limit: int, max_chars: int, seconds: float) -> Batch | None:
+        """Take the next batch on loan for so long: one that another relay left behind, or a new one.
+
+        ``limit`` and ``max_chars`` bound a new batch, which holds at least one row. Cancelling it may leave
+        a batch on loan, which comes back when the loan has run out.
+        """
+        ...
+
+    async def delivered(self, batch: Batch) -> None:
+        """Forget the batch's rows: they have arrived; cancelling the wait does not stop it."""
+        ...
+
+    async def postpone(self, batch: Batch, seconds: float) -> None:
+        """Give the batch back, for nobody to take before so long; cancelling the wait does not stop it."""
+        ...
+
+    async def split(self, batch: Batch) -> tuple[Batch, Batch] | None:
+        """Halve a batch of at least two rows, both halves still on loan; ``None`` if the loan was lost.
+
+        Cancelling the wait does not stop it.
+        """
+        ...
+
+    async def set_aside(self, batch: Batch, reason: str) -> None:
+        """Keep the batch's rows out of the way, with the reason; cancelling the wait does not stop it."""
+        ...
+
+    async def standing(self) -> Standing:
+        """How much is waiting, and since when; cancelling the wait changes nothing."""
+        ...
+
+
+@runtime_checkable
+class Destination(Protocol):
+    """Where a relay brings batches: LaunchDarkly's event endpoint, an ``LDClient``, a file."""
+
+    async def deliver(self, batch: Batch) -> Receipt:
+        """Bring one batch, and say how it went; what a network does is a verdict and never raises.
+
+        Cancelling it leaves open whether the batch arrived: it will be repeated under the same payload id.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of files and connections; cancelling it leaves nothing half-written."""
         ...
 
 

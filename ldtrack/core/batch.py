@@ -23,7 +23,7 @@ class Batch:
     payload_id: str
     bodies: tuple[str, ...] = attrs.field(repr=False)
     """The rows' events: JSON objects, those of one row joined by commas."""
-    count: int
+    events: int
     """How many events there are in all."""
     attempts: int = 0
     """How often it was leased before."""

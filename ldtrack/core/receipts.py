@@ -37,7 +37,7 @@ class Receipt:
     """Seconds that the destination asked to wait for."""
 
 
-_VERDICTS: Final = {
+_BY_STATUS: Final = {
     400: Verdict.REFUSED,
     408: Verdict.LATER,
     413: Verdict.TOO_LARGE,
@@ -45,13 +45,10 @@ _VERDICTS: Final = {
     425: Verdict.LATER,
     429: Verdict.LATER,
 }
-"""All other answers go by their hundreds: 2xx is delivered, 5xx is later, the rest is locked."""
+_BY_HUNDREDS: Final = {2: Verdict.DELIVERED, 5: Verdict.LATER}
+"""For all other statuses. What is in neither table is locked: an address that redirects, a key that fails."""
 
 
 def verdict_of(status: int) -> Verdict:
     """What an HTTP status means for the batch that it answers."""
-    if 200 <= status < 300:
-        return Verdict.DELIVERED
-    if status >= 500:
-        return Verdict.LATER
-    return _VERDICTS.get(status, Verdict.LOCKED)
+    return _BY_STATUS.get(status) or _BY_HUNDREDS.get(status // 100, Verdict.LOCKED)

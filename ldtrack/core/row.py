@@ -24,7 +24,7 @@ class Row(NamedTuple):
     """Drawn for each submission. Who asks again after a lost connection recognises its own claim by it."""
     at_ms: int
     """When it was recorded, in milliseconds since the epoch."""
-    count: int
+    events: int
     """How many events it holds."""
     body: str
     """The events as JSON objects, joined by commas. Private attributes are redacted already."""

@@ -1,4 +1,4 @@
-"""The default ledger: claims in memory, events straight to the destination.
+"""The default ledger: claims in memory, events straight to the outlet.
 
 Rule for this file: no waiting. The answer to a claim is known when ``submit`` returns.
 """
@@ -11,7 +11,7 @@ import attrs
 
 from ldtrack.core.slots import Claim
 from ldtrack.exceptions import LedgerError
-from ldtrack.typing import Destination, FlushResult
+from ldtrack.typing import FlushResult, Outlet
 
 __all__ = ["MemoryLedger"]
 
@@ -19,16 +19,16 @@ __all__ = ["MemoryLedger"]
 class MemoryLedger:
     """Remembers which slots of which runs are filled, for this process and for the newest runs.
 
-    It promises once within the process, and of delivery what its destination promises: with an
+    It promises once within the process, and of delivery what its outlet promises: with an
     ``LDClient`` that is a bounded queue in memory. ``max_runs`` bounds the memory: when more runs than
     that have been claimed, the oldest are forgotten.
     """
 
-    def __init__(self, destination: Destination, *, max_runs: int = 100_000) -> None:
+    def __init__(self, outlet: Outlet, *, max_runs: int = 100_000) -> None:
         if max_runs < 1:
             raise ValueError(f"max_runs must be at least 1, got {max_runs!r}")
-        self._send = destination.send
-        self._flush = destination.flush
+        self._send = outlet.send
+        self._flush = outlet.flush
         self.recorded = 0
         """How many claims it has recorded."""
         self._half = (max_runs + 1) // 2
@@ -60,7 +60,7 @@ class MemoryLedger:
             except Exception as error:
                 self._free(run_id, bit)
                 raise LedgerError(
-                    f"the {metric.name} of run {run_id} could not be recorded: the destination refused it "
+                    f"the {metric.name} of run {run_id} could not be recorded: the outlet refused it "
                     f"({error}); the slot is free again, the call may be repeated"
                 ) from error
             self.recorded += 1
@@ -72,7 +72,7 @@ class MemoryLedger:
                 runs[run_id] &= ~bit
 
     async def flush(self, timeout: float) -> FlushResult:
-        """Pass the flush on to the destination; cancelling the wait loses nothing."""
+        """Pass the flush on to the outlet; cancelling the wait loses nothing."""
         return attrs.evolve(await self._flush(timeout), unconfirmed=self.recorded)
 
     async def aclose(self) -> None:

@@ -31,7 +31,7 @@ async def test_a_claim_whose_first_event_is_refused_leaves_nothing() -> None:
     made = recording()
     tracker = await a_run(made.ai)
     made.client.fail_next(OSError("no room"))
-    with pytest.raises(LedgerError, match="the destination refused it"):
+    with pytest.raises(LedgerError, match="the outlet refused it"):
         await tracker.track_tokens(USAGE)
     assert made.keys() == []
     assert await tracker.track_tokens(USAGE)

@@ -68,10 +68,10 @@ from ldtrack.testing import (
 from ldtrack.typing import (
     CONTENT,
     Clock,
-    Destination,
     Estimator,
     LaunchDarklyClient,
     Ledger,
+    Outlet,
     Reader,
     Reading,
     ToolCall,
@@ -107,7 +107,7 @@ class Guess:
 
 
 class Nowhere:
-    """A destination."""
+    """An outlet."""
 
     def send(self, claim: Claim) -> None: ...
 
@@ -117,8 +117,8 @@ class Nowhere:
 
 def protocols() -> tuple[Reader, Estimator, Clock, list[Ledger], list[LaunchDarklyClient]]:
     """What parts plug in through."""
-    destination: Destination = Nowhere()
-    ledgers: list[Ledger] = [MemoryLedger(destination, max_runs=10), RecordingLedger()]
+    outlet: Outlet = Nowhere()
+    ledgers: list[Ledger] = [MemoryLedger(outlet, max_runs=10), RecordingLedger()]
     return Frames(), Guess(), ManualClock(), ledgers, [RecordingClient(), AsyncRecordingClient()]
 
 
