@@ -46,6 +46,11 @@ class Standing:
     """Delivered since the ledger was made."""
     oldest_ms: int | None = None
     """When the oldest of the pending ones was recorded, in milliseconds since the epoch."""
+    first: int | None = None
+    """Where the oldest of the pending ones stands in the ledger's order, batched or not."""
+    last: int = 0
+    """Where the newest row stands that was ever stored. What was recorded before a moment is delivered once
+    ``first`` is beyond what ``last`` was then."""
 
 
 @attrs.frozen(kw_only=True)
