@@ -6,42 +6,14 @@ Private is what LaunchDarkly's own events would redact: by the context's own lis
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
+from ldtrack.core.references import ALWAYS_PUBLIC, own_references, references
+
 __all__ = ["Privacy"]
-
-_ALWAYS_PUBLIC: Final = frozenset({"kind", "key", "anonymous"})
-_BROKEN_ESCAPE: Final = re.compile("~(?![01])")
-
-
-class _Reference(NamedTuple):
-    """An attribute reference: where to start, and which member of which object is meant."""
-
-    parents: tuple[str, ...]
-    name: str
-
-
-def _references(texts: Iterable[object]) -> list[_Reference]:
-    """Read attribute references: a name, or a path such as ``/address/street``, with ``~1`` for a slash.
-
-    One that cannot be read names nothing, as everywhere in LaunchDarkly's SDKs.
-    """
-    references = []
-    for text in texts:
-        if not isinstance(text, str) or text in {"", "/"}:
-            continue
-        if not text.startswith("/"):
-            references.append(_Reference((), text))
-            continue
-        steps = text[1:].split("/")
-        if all(steps) and not _BROKEN_ESCAPE.search(text):
-            *parents, name = [step.replace("~1", "/").replace("~0", "~") for step in steps]
-            references.append(_Reference(tuple(parents), name))
-    return references
 
 
 def _several(references: Iterable[str]) -> tuple[str, ...]:
@@ -75,27 +47,20 @@ class Privacy:
         if self.include_private:
             return attributes
         if self.all_attributes_private:
-            return {name: value for name, value in attributes.items() if name in _ALWAYS_PUBLIC}
-        for reference in _references((*self.private_attributes, *_own_references(context))):
-            _remove(attributes, reference)
+            return {name: value for name, value in attributes.items() if name in ALWAYS_PUBLIC}
+        for reference in references((*self.private_attributes, *own_references(context))):
+            _remove(attributes, reference.path)
         return attributes
 
 
-def _own_references(context: Mapping[str, Any]) -> Iterable[object]:
-    meta = context.get("_meta")
-    listed = meta.get("privateAttributes") if isinstance(meta, Mapping) else None
-    return listed if isinstance(listed, Iterable) else ()
-
-
-def _remove(attributes: dict[str, Any], reference: _Reference) -> None:
+def _remove(attributes: dict[str, Any], path: Sequence[str]) -> None:
     """Take out what is referred to; objects on the way to it are replaced by copies, not changed."""
-    if not reference.parents:
-        if reference.name not in _ALWAYS_PUBLIC:
-            attributes.pop(reference.name, None)
+    *parents, name = path
+    if not parents and name in ALWAYS_PUBLIC:
         return
-    for parent in reference.parents:
+    for parent in parents:
         inner = attributes.get(parent)
         if not isinstance(inner, Mapping):
             return
         attributes[parent] = attributes = dict(inner)
-    attributes.pop(reference.name, None)
+    attributes.pop(name, None)

@@ -1,0 +1,60 @@
+"""A claim's events as LaunchDarkly's event endpoint reads them.
+
+Rule for this file: it spells JSON and decides nothing. What cannot be spelled raises here, where a claim is
+made and its neighbours are safe, and not where a whole batch would be lost with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ldtrack.core.events import Event
+
+__all__ = ["body_of", "json_of"]
+
+
+def _plain(value: object) -> Any:
+    """What the encoder asks about a value that it does not know."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__qualname__} cannot be written as JSON; use plain data")
+
+
+# ASCII only: what is stored is then safe in every encoding, and half a surrogate pair breaks nothing later.
+_encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain).encode
+_TOO_DEEP: Final = "it is nested too deeply to be written as JSON"
+
+
+def json_of(value: object) -> str:
+    """A value as compact JSON in ASCII.
+
+    Raises ``TypeError`` for what JSON has no form for, ``ValueError`` for numbers that are not finite and
+    for what is nested without end.
+    """
+    try:
+        return _encode(value)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+
+
+def body_of(events: Sequence[Event], context_json: str, at_ms: int) -> str:
+    """The events as custom events in JSON, joined by commas; raises as ``json_of`` does.
+
+    ``context_json`` is the context as ``redacted`` left it, as ``json_of`` spells it.
+    """
+    head = f'{{"kind":"custom","creationDate":{at_ms},"key":'
+    spelled = []
+    last_data, data_json = None, ""
+    try:
+        for key, data, value in events:
+            if data is not last_data:  # the events of one claim mostly share it
+                last_data, data_json = data, "" if data is None else f',"data":{_encode(data)}'
+            number = value if type(value) is int else _encode(value)
+            spelled.append(
+                f'{head}{_encode(key)},"context":{context_json}{data_json},"metricValue":{number}}}'
+            )
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    return ",".join(spelled)
