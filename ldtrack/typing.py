@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ldclient import Context
 
+    from ldtrack.core.privacy import Privacy
     from ldtrack.core.values import TokenUsage
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "LaunchDarklyClient",
     "Ledger",
     "Outlet",
+    "PatientLedger",
     "Reader",
     "Reading",
     "Receipt",
@@ -111,6 +113,26 @@ class Outlet(Protocol):
 
     async def flush(self, timeout: float) -> FlushResult:
         """Push what was handed over on its way; cancelling the wait loses nothing."""
+        ...
+
+
+class PatientLedger(Ledger, Protocol):
+    """What a ledger may offer besides when its answers take time. Whoever claims looks for each of these."""
+
+    def submit_quietly(self, claim: Claim) -> bool | asyncio.Future[bool]:
+        """``submit`` for a claim that nobody waits for: it never blocks, and an error reaches nobody.
+
+        A ledger that cannot record such a claim keeps it somewhere else if it can. With no loop running it
+        answers ``True`` once the claim is taken over.
+        """
+        ...
+
+    def leave(self, flight: asyncio.Future[bool]) -> None:
+        """Nobody waits for this answer any more: from here on the claim is a quiet one."""
+        ...
+
+    def guard(self, privacy: Privacy) -> None:
+        """Redact what this says is private as well, before anything is written."""
         ...
 
 

@@ -75,8 +75,10 @@ class RunSlots(SlotSheet):
             return Outcome.SUCCESS if success else Outcome.ERROR
         return Outcome.CANCELLED if self.is_cancelled else None
 
-    def claim(self, claim: Claim, value: object) -> bool | Flight | None:
+    def claim(self, claim: Claim, value: object, *, is_quiet: bool = False) -> bool | Flight | None:
         """Decide, and hand the claim over to the ledger if it may be the first.
+
+        A quiet one is for a ledger's ``submit_quietly``, if it has that.
 
         Returns whether it was the first; or the flight of a claim that the ledger has yet to answer; or
         ``None`` if another claim for the slot is in flight in this loop, whose answer has to come first.
@@ -89,7 +91,9 @@ class RunSlots(SlotSheet):
                 return False
             if self._flight_here(metric) is not None:
                 return None
-        answer = self._ledger.submit(claim)
+        ledger = self._ledger
+        submit = getattr(ledger, "submit_quietly", ledger.submit) if is_quiet else ledger.submit
+        answer = submit(claim)
         if answer is True:
             if slot is not None:
                 self.values[slot] = value
@@ -110,6 +114,15 @@ class RunSlots(SlotSheet):
 
     async def answer_to(self, claim: Claim, value: object, mine: Flight | None) -> bool:
         """Wait for the answer to ``claim``; cancelling the wait neither loses nor repeats the claim."""
+        try:
+            return await self._answer(claim, value, mine)
+        except asyncio.CancelledError:
+            leave = getattr(self._ledger, "leave", None)
+            if leave is not None and mine is not None:
+                leave(mine)
+            raise
+
+    async def _answer(self, claim: Claim, value: object, mine: Flight | None) -> bool:
         metric = claim.metric
         if metric.slot is None and mine is not None:
             return await landed(mine)
@@ -125,7 +138,7 @@ class RunSlots(SlotSheet):
     def claim_quietly(self, claim: Claim, value: object, failed: Failed) -> Flight | None:
         """Claim without waiting and without raising; a failure is told to ``failed``."""
         try:
-            answer = self.claim(claim, value)
+            answer = self.claim(claim, value, is_quiet=True)
         except Exception as error:  # noqa: BLE001 - C5: implicit recording never raises into the app
             failed(error)
             return None

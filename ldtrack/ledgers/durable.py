@@ -1,0 +1,196 @@
+"""What all durable ledgers do, whatever they store rows in.
+
+Rule for this file: the ``Ledger`` that trackers claim from and the ``Backlog`` that relays deliver from,
+over a ``Store``. Everything that waits for a file or a network does so in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from ldtrack.core.batch import Aside, Batch, Standing
+from ldtrack.core.privacy import Privacy
+from ldtrack.core.slots import Claim
+from ldtrack.ids import SystemClock
+from ldtrack.ledgers.asked import Asked, AsyncFlight, BlockingFlight
+from ldtrack.ledgers.clerk import Clerk
+from ldtrack.ledgers.group import GroupWriter
+from ldtrack.ledgers.scribe import Scribe
+from ldtrack.ledgers.store import Store
+from ldtrack.loops import running_loop
+from ldtrack.typing import FlushResult
+
+if TYPE_CHECKING:
+    from ldtrack.ledgers.spool import Spool
+    from ldtrack.typing import Clock
+
+__all__ = ["DurableLedger"]
+
+_LOOKS = (0.005, 0.01, 0.02, 0.05)
+"""How long a flush waits between looks at the ledger, in seconds; the last one again and again."""
+
+
+class DurableLedger:
+    """Records claims where they survive the process, and keeps their events until they are delivered.
+
+    An answer of ``True`` means that the claim is stored. It may be used from any thread and any event loop.
+    ``aclose`` lets go of what is open; the next use takes it up again, so several clients may share one.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], Store],
+        *,
+        deadline: float,
+        privacy: Privacy | None = None,
+        clock: Clock | None = None,
+        spool: Spool | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._deadline = deadline
+        self._scribe = Scribe(self._clock, privacy or Privacy())
+        self._writer = GroupWriter(open_store, deadline=deadline, clock=self._clock, spool=spool)
+        self._clerk = Clerk(open_store)
+        self._loans: dict[str, tuple[str, float]] = {}
+        self.last_standing = Standing()
+        """How the ledger stood when that was last looked at."""
+
+    @property
+    def recorded(self) -> int:
+        """How many claims this process has recorded."""
+        return self._writer.recorded
+
+    @property
+    def last_error(self) -> str:
+        """What last kept a claim from being recorded, or empty."""
+        return self._writer.last_error
+
+    def guard(self, privacy: Privacy) -> None:
+        """Redact what this says is private as well. An ``AIClient`` says so of its client's configuration."""
+        self._scribe.guard(privacy)
+
+    # What trackers ask
+
+    def submit(self, claim: Claim) -> bool | AsyncFlight:
+        """Take a claim over; see ``Ledger``."""
+        row = self._scribe.row_of(claim)
+        now_ns = self._clock.monotonic_ns()
+        loop = running_loop()
+        if loop is not None:
+            flight = loop.create_future()
+            self._writer.ask(Asked(row, claim.metric, flight, now_ns))
+            return flight
+        blocking = BlockingFlight()
+        asked = Asked(row, claim.metric, blocking, now_ns)
+        self._writer.ask(asked)
+        try:
+            return blocking.result(self._deadline * 2)
+        except concurrent.futures.TimeoutError as error:
+            raise asked.failed("the ledger's thread does not answer") from error
+
+    def submit_quietly(self, claim: Claim) -> bool | AsyncFlight:
+        """Take a claim over that nobody waits for: it never blocks, and an error would be lost on anybody.
+
+        With no loop running the claim is taken to be the first.
+        """
+        row = self._scribe.row_of(claim)
+        loop = running_loop()
+        flight = None if loop is None else loop.create_future()
+        self._writer.ask(Asked(row, claim.metric, flight, self._clock.monotonic_ns(), is_quiet=True))
+        return True if flight is None else flight
+
+    def leave(self, flight: AsyncFlight) -> None:
+        """Nobody waits for this answer any more: rather than fail, keep the claim safe somewhere else."""
+        if not flight.done():
+            self._writer.left.add(flight)
+
+    async def flush(self, timeout: float) -> FlushResult:
+        """Wait until what was recorded before is delivered, or time is up; cancelling loses nothing.
+
+        It is a relay that delivers, here or elsewhere. Counted in claims.
+        """
+        before = now = self.last_standing
+        is_done = False
+        with anyio.move_on_after(timeout):
+            await asyncio.wrap_future(self._writer.barrier())
+            before = now = await self.standing()
+            looks = iter(_LOOKS)
+            while not (is_done := now.first is None or now.first > before.last):
+                await anyio.sleep(next(looks, _LOOKS[-1]))
+                now = await self.standing()
+        return FlushResult(
+            delivered=max(0, min(now.delivered - before.delivered, before.pending)),
+            pending=0 if is_done else max(1, min(now.pending, before.pending)),
+            set_aside=now.set_aside,
+        )
+
+    async def aclose(self) -> None:
+        """Store what was taken over, then let go of files and connections; cancelling skips the wait."""
+        passed = asyncio.wrap_future(self._writer.barrier(is_last=True))
+        with anyio.move_on_after(self._deadline):
+            await asyncio.wait([passed])
+        await anyio.to_thread.run_sync(self._clerk.close)
+
+    # What relays ask
+
+    def start(self) -> None:
+        """Take up what an earlier process left behind. A relay says so when it begins."""
+        self._writer.start()
+
+    async def lease(self, *, owner: str, limit: int, max_chars: int, seconds: float) -> Batch | None:
+        """Take the next batch on loan; see ``Backlog``. Cancelling it may leave a batch on loan."""
+        batch = await self._clerk.ask(lambda store: store.lease(owner, limit, max_chars, seconds))
+        if batch is not None:
+            self._loans[batch.id] = (owner, seconds)
+        return batch
+
+    async def delivered(self, batch: Batch) -> None:
+        """Forget the batch's rows: they have arrived; cancelling the wait does not stop it."""
+        self._loans.pop(batch.id, None)
+        await self._clerk.ask(lambda store: store.delivered(batch))
+
+    async def postpone(self, batch: Batch, seconds: float) -> None:
+        """Give the batch back, for nobody to take before so long; cancelling does not stop it."""
+        owner, _ = self._loans.pop(batch.id, _NOBODY)
+        await self._clerk.ask(lambda store: store.postpone(batch, owner, seconds))
+
+    async def split(self, batch: Batch) -> tuple[Batch, Batch] | None:
+        """Halve a batch, both halves on loan; ``None`` if the loan was lost. Cancelling does not stop it."""
+        loan = self._loans.pop(batch.id, _NOBODY)
+        halves = await self._clerk.ask(lambda store: store.split(batch, *loan))
+        for half in halves or ():
+            self._loans[half.id] = loan
+        return halves
+
+    async def set_aside(self, batch: Batch, reason: str) -> None:
+        """Keep the batch's rows out of the way, with the reason; cancelling does not stop it."""
+        self._loans.pop(batch.id, None)
+        await self._clerk.ask(lambda store: store.set_aside(batch, reason))
+
+    async def standing(self) -> Standing:
+        """How much is waiting, and since when; cancelling the wait changes nothing."""
+        self.last_standing = standing = await self._clerk.ask(lambda store: store.standing())
+        return standing
+
+    # What operators ask
+
+    async def aside(self, limit: int = 100) -> list[Aside]:
+        """The claims that the destination refused, oldest first; cancelling the wait changes nothing."""
+        return await self._clerk.ask(lambda store: store.aside(limit))
+
+    async def retry_aside(self) -> int:
+        """Make refused claims pending again, and say how many; cancelling the wait does not stop it."""
+        return await self._clerk.ask(lambda store: store.retry_aside())
+
+    async def discard_aside(self) -> int:
+        """Delete the refused claims' events, and say how many; cancelling the wait does not stop it."""
+        return await self._clerk.ask(lambda store: store.discard_aside())
+
+
+_NOBODY: Any = ("", 0.0)
+"""The loan of a batch that this ledger has not lent."""

@@ -1,0 +1,69 @@
+"""From a claim to the row that a durable ledger stores.
+
+Rule for this file: everything private is gone from a row before anybody writes it anywhere (C7).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ldtrack.core.privacy import Privacy
+from ldtrack.core.redaction import redacted
+from ldtrack.core.row import Row
+from ldtrack.core.slots import Claim
+from ldtrack.core.wire import body_of, json_of
+from ldtrack.exceptions import LedgerError
+from ldtrack.ids import new_claimant
+
+if TYPE_CHECKING:
+    from ldtrack.typing import Clock
+
+__all__ = ["Scribe"]
+
+_MAX_CONTEXTS: Final = 1_000
+"""How many contexts are remembered in their written form: a run claims some five times for one context."""
+
+
+class Scribe:
+    """Writes claims down as rows."""
+
+    def __init__(self, clock: Clock, privacy: Privacy) -> None:
+        self._now = clock.time
+        self._privacy = privacy
+        self._contexts: dict[int, tuple[Any, str]] = {}
+
+    def guard(self, privacy: Privacy) -> None:
+        """Redact what this says is private as well, from now on. Nothing becomes public again."""
+        known = self._privacy
+        attributes = dict.fromkeys((*known.private_attributes, *privacy.private_attributes))
+        self._privacy = Privacy(
+            private_attributes=tuple(attributes),
+            all_attributes_private=known.all_attributes_private or privacy.all_attributes_private,
+        )
+        self._contexts = {}
+
+    def row_of(self, claim: Claim) -> Row:
+        """The claim's row, stamped with the time; raises ``LedgerError`` if it cannot be written down."""
+        run_id, metric, events, context = claim
+        claimant = new_claimant()
+        slot = metric.slot
+        at_ms = int(self._now() * 1000)
+        try:
+            body = body_of(events, self._written(context), at_ms)
+        except (TypeError, ValueError) as error:
+            raise LedgerError(
+                f"the {metric.name} of run {run_id} could not be recorded, since it is no JSON ({error})"
+            ) from error
+        return Row(run_id, claimant if slot is None else slot, claimant, at_ms, len(events), body)
+
+    def _written(self, context: Any) -> str:
+        contexts = self._contexts
+        known = contexts.get(id(context))
+        if known is not None:
+            return known[1]
+        if len(contexts) >= _MAX_CONTEXTS:
+            self._contexts = contexts = {}
+        written = json_of(redacted(context.to_dict(), self._privacy))
+        # The context is kept with it: as long as it lives, nothing else has its id.
+        contexts[id(context)] = (context, written)
+        return written
