@@ -12,9 +12,9 @@ what arrived as it arrived, and knows nothing of batches and ledgers.
         endpoint.connections     # how many connections were opened
 
 A post counts as accepted if its answer's status is 2xx, whether or not the answer got through, except if the
-connection was cut before anything was read. ``judge`` may answer by chance, in a crash test: it is called
-with the arrival, under a lock, when ``script`` is empty (what it cuts before was read all the same). Requests to other hosts arrive with the whole
-address as their path, so that it can stand in for a proxy; given an ``ssl.SSLContext`` it speaks TLS.
+connection was cut before. ``judge`` may answer by chance, in a crash test: it is called with the arrival,
+under a lock, when ``script`` is empty. Requests to other hosts arrive with the whole address as their path,
+so that it can stand in for a proxy. Given an ``ssl.SSLContext`` it speaks TLS.
 """
 
 from __future__ import annotations
