@@ -1,0 +1,5 @@
+"""The ledger in a file: SQLite, in a shape that many threads and processes can share."""
+
+from ldtrack.ledgers.sqlite.store import SQLiteStore
+
+__all__ = ["SQLiteStore"]
