@@ -9,6 +9,7 @@ import binascii
 import itertools
 import os
 import random
+import socket
 import struct
 import time
 import uuid
@@ -18,7 +19,16 @@ import attrs
 
 from ldtrack.core.row import FIRST_CLAIMANT
 
-__all__ = ["SDK_NAME", "VERSION", "SystemClock", "new_claimant", "new_payload_id", "new_run_id"]
+__all__ = [
+    "SDK_NAME",
+    "VERSION",
+    "SystemClock",
+    "draw",
+    "new_claimant",
+    "new_owner",
+    "new_payload_id",
+    "new_run_id",
+]
 
 SDK_NAME: Final = "ldtrack"
 """The name under which this library makes itself known to LaunchDarkly: its own."""
@@ -32,6 +42,9 @@ class SystemClock:
     monotonic_ns = staticmethod(time.perf_counter_ns)
     time = staticmethod(time.time)
 
+
+draw: Final = random.SystemRandom().random
+"""A number from 0 to 1, for waits that must not coincide: nor do they after a fork."""
 
 _PAGE: Final = 256
 """How many ids are made at once."""
@@ -67,6 +80,11 @@ def new_claimant() -> int:
 def new_payload_id() -> str:
     """A random UUID, as LaunchDarkly's SDKs name their payloads."""
     return str(uuid.uuid4())
+
+
+def new_owner() -> str:
+    """A name for who takes batches on loan: tells an operator where it runs, and nobody else has it."""
+    return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def _forked() -> None:
