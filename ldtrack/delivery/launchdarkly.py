@@ -150,7 +150,7 @@ class LaunchDarklyEvents:
         try:
             reply = self._connections.post(attempt, headers, _body_of(batch, compress=self._compress))
         except Exception as error:  # noqa: BLE001 - whatever a network does is a verdict
-            reason = f"{host} was not reached: {type(error).__name__}: {error}"
+            reason = f"{host} gave no answer: {type(error).__name__}: {error}"
             return Receipt(Verdict.LATER, in_short(reason, key))
         now = self._clock.time()
         self._compare_clocks(reply, now)
