@@ -1,0 +1,83 @@
+"""What an error of the driver means for a ledger.
+
+Rule for this file: tables from codes to consequences. A sentence names what to do, and never a password.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import redis.exceptions as driver
+
+from ldtrack.exceptions import LedgerError
+from ldtrack.ledgers.store import UnavailableError
+
+__all__ = ["DRIVER_ERRORS", "understood"]
+
+DRIVER_ERRORS: Final = (driver.RedisError, driver.RedisClusterException)
+"""All that the driver raises for what servers and networks do."""
+
+_CODES: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (driver.AuthenticationError, "AUTH"),
+    (driver.AuthenticationWrongNumberOfArgsError, "AUTH"),
+    (driver.NoPermissionError, "NOPERM"),
+    (driver.OutOfMemoryError, "OOM"),
+    (driver.MovedError, "MOVED"),
+    (driver.ReadOnlyError, "READONLY"),
+    (driver.ClusterError, "CLUSTERDOWN"),
+    (driver.RedisClusterException, "CLUSTERDOWN"),
+    (driver.TryAgainError, "TRYAGAIN"),
+    (driver.ConnectionError, "AWAY"),
+    (driver.TimeoutError, "AWAY"),
+)
+"""From the driver's types, special ones first: where it has a type, the driver cuts the code off."""
+
+_CODE_IN_TEXT: Final = re.compile(r"(?:^|[ :]-)([A-Z]{3,})\b")
+"""Where a code stands in an error without a type, and where Redis 6 quotes one that a script ran into."""
+
+# What passes: a server that starts, a failover, a slot on the move, somebody's endless script.
+_PASSING: Final = frozenset(
+    {
+        "AWAY",
+        "BUSY",
+        "CLUSTERDOWN",
+        "LOADING",
+        "MASTERDOWN",
+        "NOREPLICAS",
+        "READONLY",
+        "TRYAGAIN",
+        "UNBLOCKED",
+    }
+)
+
+_LASTING: Final = {
+    "AUTH": "Redis refused the user name or the password; correct those in the ledger's URL",
+    "NOPERM": (
+        "the Redis user may not do what a ledger has to; allow it `+@read +@write +@scripting` on its keys"
+    ),
+    "OOM": (
+        "Redis has used up its maxmemory; raise it, or let a relay deliver what is pending so that it shrinks"
+    ),
+    "MISCONF": "Redis accepts no writes because it cannot save them (MISCONF); look at its disk and its log",
+    "WRONGTYPE": "a key of this ledger holds something of another type; give the ledger a `name` of its own",
+    "MOVED": (
+        "this server is one of a Redis Cluster and did not say so; allow the ledger's user the INFO command"
+    ),
+}
+
+
+def understood(error: Exception) -> UnavailableError | LedgerError:
+    """The error that the ledger's caller should see."""
+    code = _code_of(error)
+    if code in _PASSING:
+        return UnavailableError(f"Redis cannot be used right now ({type(error).__name__}: {error})")
+    return LedgerError(_LASTING.get(code, f"Redis answered with an error: {error}"))
+
+
+def _code_of(error: Exception) -> str:
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    found = _CODE_IN_TEXT.search(str(error))
+    return found[1] if found else ""
