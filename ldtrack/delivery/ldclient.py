@@ -8,20 +8,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import json
 from collections import deque
-from collections.abc import Awaitable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
+from ldclient import Context
+
+from ldtrack.core.batch import Batch
+from ldtrack.core.receipts import Receipt, Verdict
 from ldtrack.core.slots import Claim
 from ldtrack.loops import running_loop
 from ldtrack.typing import FlushResult, LaunchDarklyClient
 
 if TYPE_CHECKING:
-    from ldclient import Context
-
     from ldtrack.core.events import Event
 
 __all__ = ["LDClientDestination"]
+
+_MAKING_ROOM: Final = 10.0
+"""Seconds to wait for the SDK to send what it holds, before it is given more."""
 
 
 class LDClientDestination:
@@ -29,6 +35,11 @@ class LDClientDestination:
 
     What happens to them then is the SDK's affair: a bounded queue in memory, one retry. It never says
     what it delivered, so a flush counts them as unconfirmed.
+
+    As a relay's destination it is for clients that must stay the only way out. A batch counts as delivered
+    when the SDK has been given it, and loses what ``track`` has no word for: its payload id, so that repeats
+    are counted twice; when its events were recorded, so that they happen when they are sent; the names of
+    redacted attributes.
     """
 
     def __init__(self, client: LaunchDarklyClient) -> None:
@@ -41,20 +52,41 @@ class LDClientDestination:
     def send(self, claim: Claim) -> None:
         """Queue the claim's events, or raise before the first of them."""
         _, _, events, context = claim
+        # A fresh dict each: the SDK keeps it until it is sent.
+        self._hand_over([(key, context, data.copy(), value) for key, data, value in events])
+
+    async def deliver(self, batch: Batch) -> Receipt:
+        """Queue a batch's events, once there is room for them; cancelling it queues none."""
+        try:
+            calls = [_call_of(event) for event in json.loads(f"[{','.join(batch.bodies)}]")]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            return Receipt(Verdict.REFUSED, f"no custom event can be read: {type(error).__name__}: {error}")
+        try:
+            await self.flush(_MAKING_ROOM)
+            self._hand_over(calls)
+            self._client.flush()
+        except Exception as error:  # noqa: BLE001 - what a client does is a verdict
+            return Receipt(Verdict.LATER, f"the client failed: {type(error).__name__}: {error}")
+        return Receipt(Verdict.DELIVERED)
+
+    async def aclose(self) -> None:
+        """Leave the client to its owner; there is nothing to wait for and nothing to cancel."""
+
+    def _hand_over(self, calls: Sequence[tuple[Any, ...]]) -> None:
+        """Queue all of them, or raise before the first."""
         track = self._track_at_home() if self.is_async else self._client.track
         if self._left_over:
             self._send_left_over(track)
         sent = 0
         try:
-            for key, data, value in events:
-                # A fresh dict each: the SDK keeps it until it is sent.
-                track(key, context, data.copy(), value)
+            for arguments in calls:
+                track(*arguments)
                 sent += 1
         except Exception:
             if not sent:
                 raise
             # All or none: the first one is out, so the others are kept for the next occasion.
-            self._left_over.extend((key, context, data.copy(), value) for key, data, value in events[sent:])
+            self._left_over.extend(calls[sent:])
 
     def emit(self, event: Event, context: Context) -> None:
         """Queue an event that belongs to no run."""
@@ -101,3 +133,11 @@ class LDClientDestination:
         else:
             self._client.flush()
         return FlushResult(pending=len(self._left_over))
+
+
+def _call_of(event: dict[str, Any]) -> tuple[Any, ...]:
+    """The call of ``track`` that comes closest to a custom event."""
+    context = Context.from_dict(event["context"])
+    if not context.valid:
+        raise ValueError(f"its context is invalid ({context.error})")
+    return event["key"], context, event.get("data"), event.get("metricValue")
