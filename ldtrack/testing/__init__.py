@@ -11,6 +11,7 @@ thing it stands in for.
 
 from __future__ import annotations
 
+from ldtrack.testing.backlog import RecordingBacklog, RecordingDestination
 from ldtrack.testing.clients import AsyncRecordingClient, RecordedEvent, RecordingClient
 from ldtrack.testing.clock import ManualClock, SequentialIds
 from ldtrack.testing.ledger import RecordingLedger
@@ -21,7 +22,9 @@ __all__ = [
     "ManualClock",
     "RecordedEvent",
     "Recording",
+    "RecordingBacklog",
     "RecordingClient",
+    "RecordingDestination",
     "RecordingLedger",
     "SequentialIds",
     "recording",

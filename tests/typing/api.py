@@ -54,12 +54,15 @@ from ldtrack import (
     Tracker,
 )
 from ldtrack.core.slots import Claim
+from ldtrack.delivery import Relay, RelayState, RelayStats
 from ldtrack.testing import (
     AsyncRecordingClient,
     ManualClock,
     RecordedEvent,
     Recording,
+    RecordingBacklog,
     RecordingClient,
+    RecordingDestination,
     RecordingLedger,
     SequentialIds,
     recording,
@@ -67,15 +70,22 @@ from ldtrack.testing import (
 )
 from ldtrack.typing import (
     CONTENT,
+    Aside,
+    Backlog,
+    Batch,
     Clock,
+    Destination,
     Estimator,
     LaunchDarklyClient,
     Ledger,
     Outlet,
     Reader,
     Reading,
+    Receipt,
+    Standing,
     ToolCall,
     UsageReport,
+    Verdict,
     Wants,
 )
 
@@ -376,3 +386,21 @@ async def testing(context: Context) -> None:
         tracker = recorded.ai.resume("token", context)
         keep: Callable[[], Awaitable[bool]] = tracker.track_success
         await keep()
+
+
+async def deliver(clock: ManualClock) -> None:
+    """A relay between the two ends that tests have for it."""
+    backlog, destination = RecordingBacklog(clock), RecordingDestination(max_chars=1000)
+    ends: tuple[Backlog, Destination] = backlog, destination
+    backlog.add('{"kind":"custom"}', events=1)
+    destination.answer_next(Verdict.LATER, Receipt(Verdict.LATER, after=2.0), ValueError())
+    relay = Relay(*ends, batch_rows=100, interval=0.5, clock=clock)
+    assert_type(await relay.step(), bool)
+    assert_type(await relay.drain(timeout=1.0), bool)
+    relay.hurry()
+    assert_type(relay.stats, RelayStats)
+    assert_type(relay.stats.state, RelayState)
+    assert_type(destination.bodies, list[str])
+    assert_type(destination.accepted, dict[str, Batch])
+    assert_type(await backlog.standing(), Standing)
+    assert_type(backlog.aside(), list[Aside])
