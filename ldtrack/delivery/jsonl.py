@@ -149,13 +149,13 @@ except ImportError:  # pragma: no cover - Windows
     _turn = threading.Lock()
 
     @contextlib.contextmanager
-    def _alone(_: int) -> Iterator[None]:
+    def _alone(_: int, /) -> Iterator[None]:
         with _turn:
             yield
 else:
 
     @contextlib.contextmanager
-    def _alone(file: int) -> Iterator[None]:
+    def _alone(file: int, /) -> Iterator[None]:
         """Keep other threads and processes out, until the file is closed."""
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from contexts import contexts, references
 from hypothesis import given
 from hypothesis import strategies as st
 from ldclient import Context
@@ -27,36 +28,8 @@ ADA: dict[str, Any] = {
     "roles": [{"name": "admin"}],
 }
 
-_steps = st.sampled_from(["a", "b", "name", "key", "/", "~", "x/y"])
-_escaped = _steps.map(lambda step: step.replace("~", "~0").replace("/", "~1"))
-_references = (
-    _steps
-    | st.lists(_escaped, min_size=1, max_size=3).map(lambda steps: "/" + "/".join(steps))
-    | st.sampled_from(["", "/", "//", "/a/", "/a~2", "/a~", "a~", "/~", "a/b"])
-)
-_values = st.recursive(
-    st.integers(0, 3) | st.lists(st.integers(), max_size=2),
-    lambda inner: st.dictionaries(_steps, inner, max_size=3),
-    max_leaves=8,
-)
 
-
-@st.composite
-def contexts(draw: st.DrawFn) -> Context:
-    """Contexts of one or two kinds, with nested attributes, some of them private."""
-    singles = []
-    for kind in draw(st.sampled_from([["user"], ["user", "org"], ["org"]])):
-        builder = Context.builder("the-key").kind(kind).anonymous(draw(st.booleans()))
-        builder.name(draw(st.none() | st.just("Name")))
-        for name, value in draw(st.dictionaries(_steps, _values, max_size=4)).items():
-            if name not in {"key", "name"}:
-                builder.set(name, value)
-        builder.private(*draw(st.lists(_references, max_size=3)))
-        singles.append(builder.build())
-    return singles[0] if len(singles) == 1 else Context.create_multi(*singles)
-
-
-@given(contexts(), st.lists(_references, max_size=3), st.booleans())
+@given(contexts(), st.lists(references, max_size=3), st.booleans())
 def test_templates_read_what_events_show(context: Context, private: list[str], all_private: bool) -> None:
     """The SDK's own redaction, for any attributes and references, is the model."""
     shown = EventContextFormatter(all_private, private).format_context(context)
@@ -68,7 +41,7 @@ def test_templates_read_what_events_show(context: Context, private: list[str], a
     assert data == before
 
 
-@given(contexts(), st.lists(_references, max_size=3), st.booleans())
+@given(contexts(), st.lists(references, max_size=3), st.booleans())
 def test_everything_is_readable_on_request(context: Context, private: list[str], all_private: bool) -> None:
     """With ``include_private`` only ``_meta`` is missing."""
     expected = context.to_dict()
