@@ -11,11 +11,11 @@ atomic within a shard, and all rows of a run are in one.
 from __future__ import annotations
 
 import heapq
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
+from ldtrack import ids
 from ldtrack.core.batch import Aside, Batch, Standing
 from ldtrack.core.row import Row
 from ldtrack.exceptions import LedgerError
@@ -46,6 +46,7 @@ class RedisStore:
         timeout: float = 3.0,
         wait_replicas: int = 0,
         driver: Mapping[str, Any] | None = None,
+        new_payload_id: Callable[[], str] = ids.new_payload_id,
     ) -> None:
         """``driver`` holds further options for redis-py's connections: a credential provider, TLS files."""
         _check(name, shards, keep_claims, timeout, wait_replicas)
@@ -53,6 +54,7 @@ class RedisStore:
         self._keep = max(int(keep_claims), 1)
         self._wait_replicas = wait_replicas
         self._wait_ms = max(int(timeout * 1000 / 4), 1)
+        self._new_payload_id = new_payload_id
         self._behind = 0
         self._turn = 0
         self._link = Link(
@@ -120,10 +122,14 @@ class RedisStore:
 
     def lease(self, owner: str, limit: int, max_chars: int, seconds: float) -> Batch | None:
         """Take a batch on loan, from each shard in its turn."""
+        if limit < 1:
+            raise ValueError(f"limit is {limit}; a batch has at least one row")
         for _ in self._shards:
             shard = self._shards[self._turn]
             self._turn = (self._turn + 1) % len(self._shards)
-            told = self._call(scripts.LEASE, shard, owner, limit, max_chars, _ms(seconds), str(uuid.uuid4()))
+            told = self._call(
+                scripts.LEASE, shard, owner, limit, max_chars, _ms(seconds), self._new_payload_id()
+            )
             if told:
                 return _batch(shard, told)
         return None
@@ -140,8 +146,10 @@ class RedisStore:
 
     def split(self, batch: Batch, owner: str, seconds: float) -> tuple[Batch, Batch] | None:
         """Halve the batch into two on loan to the same owner; ``None`` if the loan was lost."""
+        if len(batch.bodies) < 2:  # noqa: PLR2004 - halves
+            raise ValueError("a batch of one row cannot be split")
         shard, number = self._find(batch)
-        payload_ids = str(uuid.uuid4()), str(uuid.uuid4())
+        payload_ids = self._new_payload_id(), self._new_payload_id()
         told = self._call(scripts.SPLIT, shard, number, owner, _ms(seconds), *payload_ids)
         return (_batch(shard, told[0]), _batch(shard, told[1])) if told else None
 
