@@ -1,0 +1,118 @@
+"""All of it together: children that are killed, an endpoint that misbehaves, the rest delivered, the verdict.
+
+Rule for this file: the order of things. What is found is the judge's affair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import attrs
+from crashtest.carrier import deliver_the_rest
+from crashtest.journal import entries_in
+from crashtest.judge import Post, Verdict, judge
+from crashtest.plan import Plan
+from crashtest.weather import Weather
+from endpoint import Endpoint
+
+__all__ = ["Report", "table_of", "try_it"]
+
+SUPERVISOR = Path(__file__).parent / "supervisor.py"
+
+
+@attrs.frozen
+class Report:
+    """How a trial went."""
+
+    plan: Plan
+    killed: dict[str, int]
+    ended: list[str]
+    """Children that ended by themselves."""
+    said: str
+    """What the children wrote to their standard error."""
+    is_drained: bool
+    verdict: Verdict
+
+    @property
+    def kills(self) -> int:
+        return self.killed["writer"] + self.killed["carrier"]
+
+    @property
+    def complaints(self) -> list[str]:
+        """All that should not be; empty if every promise was kept."""
+        undrained = [] if self.is_drained else ["the ledger does not say that all was delivered"]
+        ended = [*self.ended, self.said] if self.ended else []
+        return [*ended, *undrained, *self.verdict.complaints]
+
+    def explained(self, most: int = 10) -> str:
+        found = self.complaints
+        more = [f"... and {len(found) - most} more"] if len(found) > most else []
+        return "\n".join([f"seed {self.plan.seed}, {len(found)} complaints:", *found[:most], *more])
+
+
+def try_it(
+    ledger: str, where: str, folder: Path, *, seed: int, kills: int, patience: float = 120.0, **options: Any
+) -> Report:
+    """Run one trial; it fails by raising only if the supervisor itself does."""
+    weather = Weather(seed)
+    with Endpoint() as endpoint:
+        endpoint.judge = weather
+        plan = Plan(
+            ledger=ledger, where=where, folder=folder, events_uri=endpoint.uri, seed=seed, kills=kills, **options
+        )
+        plan.journals.mkdir(parents=True)
+        with (folder / "stderr").open("w") as stderr:
+            supervised = subprocess.run(
+                [sys.executable, str(SUPERVISOR), plan.to_json()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                check=False,
+            )
+        said = (folder / "stderr").read_text(errors="replace")[-4000:]
+        if supervised.returncode:
+            raise RuntimeError(f"the supervisor failed with {supervised.returncode}:\n{said}")
+        is_drained = asyncio.run(deliver_the_rest(plan, patience))
+        posts = [
+            Post(arrival.payload_id, arrival.body, arrival.events, is_accepted)
+            for arrival, is_accepted in weather.posts
+        ]
+    return Report(
+        plan=plan,
+        **json.loads(supervised.stdout),
+        said=said,
+        is_drained=is_drained,
+        verdict=judge(entries_in(plan.journals), posts),
+    )
+
+
+def table_of(reports: Iterable[Report]) -> str:
+    """What CI prints."""
+    header = "| ledger | kills | of these relays | all at once | tried | acknowledged | refused by the ledger "
+    header += "| events arrived | repeats recognised | lost | doubled | never tried | seed |"
+    lines = [header, "|---|" + "---:|" * 12]
+    for report in reports:
+        found = report.verdict
+        cells = (
+            report.plan.ledger + (f" ({report.plan.fraud})" if report.plan.fraud else ""),
+            report.kills,
+            report.killed["carrier"],
+            report.killed["together"],
+            found.tried,
+            found.acknowledged,
+            found.failed,
+            found.arrived,
+            found.repeats,
+            len(found.lost),
+            len(found.doubled),
+            len(found.strange) + len(found.changed),
+            report.plan.seed,
+        )
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
