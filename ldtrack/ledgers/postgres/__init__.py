@@ -1,0 +1,1 @@
+"""The ledger in PostgreSQL, which many hosts share. Needs the extra ``postgres``."""

@@ -1,0 +1,191 @@
+"""A connection that comes back: opened by the first call, dropped when it fails, bounded in time.
+
+Rule for this file: connections and time. It knows neither rows nor batches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import Any, Final, TypeAlias
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+
+from ldtrack.exceptions import LedgerError
+from ldtrack.ledgers.postgres.faults import meaning_of
+from ldtrack.ledgers.store import UnavailableError
+
+__all__ = ["Connection", "Session"]
+
+Rows: TypeAlias = list[tuple[Any, ...]]
+
+OLDEST_SERVER: Final = 140_000
+LOOK_EVERY: Final = 0.05
+"""How often a wait looks at the time, in seconds; an answer is seen at once."""
+SERVERS_SHARE: Final = 0.8
+"""The server gives up earlier than we do: then we know what became of the statement."""
+
+# What a session needs, whatever the database's defaults are. An answer means that it is on disk.
+SETTINGS: Final = b"""
+    SELECT set_config('statement_timeout', %(server_ms)s, false),
+        set_config('idle_in_transaction_session_timeout', %(server_ms)s, false),
+        set_config('default_transaction_isolation', 'read committed', false),
+        set_config('default_transaction_deferrable', 'off', false),
+        set_config('jit', 'off', false),
+        CASE current_setting('synchronous_commit')
+            WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END
+"""
+FACTS: Final = b"""
+    SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'),
+        pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean
+"""
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection whose waits end at a given moment.
+
+    The driver waits for ever for a server that was stopped or that the network lost without a word.
+    """
+
+    ends_at = math.inf
+
+    def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **options: Any) -> Any:
+        """Drive one of the driver's operations, as long as there is time."""
+        return super().wait(self._timed(gen), LOOK_EVERY)
+
+    def _timed(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        # The driver resumes what it waits for every so often, whether anything happened or not.
+        try:
+            wants = next(gen)
+            while True:
+                ready = yield wants
+                if not ready and time.monotonic() >= self.ends_at:
+                    raise psycopg.errors.ConnectionTimeout("the server did not answer in time")
+                wants = gen.send(ready)
+        except StopIteration as end:
+            return end.value
+
+    def rows(self, statement: bytes, parameters: dict[str, object] | None = None) -> Rows:
+        """The rows that a statement answers with, if it answers with rows."""
+        cursor = self.execute(statement, parameters, prepare=True)
+        return cursor.fetchall() if cursor.description else []
+
+
+class Session:
+    """``with session as connection:`` gives a connection that works, or says why there is none.
+
+    What the block does comes to an end within ``timeout`` seconds; connecting takes two at least.
+    """
+
+    def __init__(self, dsn: str, *, timeout: float, prepare: Callable[[Connection], None]) -> None:
+        self._parameters = _read(dsn)
+        self._timeout = timeout
+        self._prepare = prepare
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Connection:
+        ends_at = time.monotonic() + self._timeout
+        connection = self._connection
+        if connection is None or connection.closed:
+            connection = self._connect(ends_at)
+        connection.ends_at = ends_at
+        return connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        # Whatever went wrong: in a new session nothing of it is left.
+        self.close()
+        if isinstance(error, psycopg.Error):
+            self._raise(error)
+
+    def _raise(self, error: psycopg.Error) -> None:
+        # Not chained: the driver's own words may repeat the connection string.
+        raise meaning_of(error, self._secret) from None
+
+    @property
+    def _secret(self) -> str | None:
+        secret = self._parameters.get("password")
+        return None if secret is None else str(secret)
+
+    def _connect(self, ends_at: float) -> Connection:
+        timeout = {"connect_timeout": max(2, math.ceil(self._timeout))}
+        try:
+            connection = Connection.connect(**{**timeout, **self._parameters}, autocommit=True)
+        except psycopg.Error as error:
+            self._raise(error)
+            raise
+        self._connection = connection
+        with self._closing_on_error():
+            connection.ends_at = max(ends_at, time.monotonic() + 1.0)
+            # One kind of number, so that a statement is prepared once.
+            connection.adapters.register_dumper(int, Int8Dumper)
+            connection.adapters.register_dumper(int, Int8BinaryDumper)
+            server_ms = str(max(1, int(self._timeout * 1000 * SERVERS_SHARE)))
+            connection.execute(SETTINGS, {"server_ms": server_ms})
+            [(version, encoding, is_standby)] = connection.rows(FACTS)
+            if is_standby:
+                raise UnavailableError("PostgreSQL takes no writes now: the server is a standby or read-only")
+            if version < OLDEST_SERVER:
+                raise LedgerError(f"PostgreSQL 14 or newer is needed; the server is {version // 10_000}")
+            if encoding != "UTF8":
+                raise LedgerError(f"a ledger needs a database whose encoding is UTF8; this one's is {encoding}")
+            self._prepare(connection)
+        return connection
+
+    @contextlib.contextmanager
+    def _closing_on_error(self) -> Generator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            self.close()
+            self._raise(error)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the connection; the next block opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the copy of the socket, and of nothing else."""
+        connection, self._connection = self._connection, None
+        if connection is None or connection.closed:
+            return
+        # Kept for good: when it is collected, the driver would say that it was forgotten.
+        _abandoned.append(connection)
+        # The number stays taken, so that the driver can never mistake another file for its socket.
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, connection.fileno(), inheritable=False)
+        os.close(nothing)
+
+
+_abandoned: Final[list[Connection]] = []
+
+
+def _read(dsn: str) -> dict[str, Any]:
+    try:
+        parameters = dict(conninfo_to_dict(dsn))
+    except psycopg.Error:
+        # Not chained: the driver's complaint quotes the string, password and all.
+        raise ValueError(
+            "dsn is not a connection string that PostgreSQL understands, such as"
+            " 'postgresql://user@host:5432/database'"
+        ) from None
+    defaults = {
+        "application_name": "ldtrack",
+        # Of several hosts, the one that takes writes.
+        "target_session_attrs": "read-write",
+    }
+    return {**defaults, **parameters, "client_encoding": "utf8"}
