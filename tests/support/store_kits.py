@@ -1,0 +1,157 @@
+"""Stores as their contract sees them: how to make one, reach its data again, move its clock, cut it off.
+
+Rule for this file: one kit per store. A new store passes the contract when its kit is in ``STORES``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from servers import PostgresServer
+
+from ldtrack.core.row import Row
+from ldtrack.ledgers.postgres.store import PostgresStore
+from ldtrack.ledgers.sqlite import SQLiteStore
+from ldtrack.ledgers.store import Store
+
+__all__ = ["STORES", "Kit", "PostgresKit", "SQLiteKit", "WalkingClock", "a_row", "rows_of_run"]
+
+_claimants = itertools.count(1 << 40)
+
+
+def a_row(run_id: str = "run-1", place: int = 0, **fields: Any) -> Row:
+    """A row with a claimant of its own, unless it is given one."""
+    claimant = fields.pop("claimant", None) or next(_claimants)
+    body = fields.pop("body", f'{{"key":"{run_id}","place":{place},"by":{claimant}}}')
+    row = Row(run_id, place, claimant, 1_700_000_000_000, 1, body)
+    return row._replace(**fields)
+
+
+def rows_of_run(count: int, run_id: str = "run-1") -> list[Row]:
+    """So many rows of one run, with places of their own."""
+    return [a_row(run_id, place) for place in range(count)]
+
+
+class Kit:
+    """One set of data, empty at first, and the ways to it. ``destroy`` ends it."""
+
+    def open(self) -> Store:
+        """One more store on the data: as another thread, process or host would have it."""
+        raise NotImplementedError
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the stores' clock, or all that is stored the other way; a negative time sets it back.
+
+        Real time may go on as well, as long as a test takes less than two seconds of it.
+        """
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        """While this lasts, whoever writes gets an ``UnavailableError``, and soon."""
+        raise NotImplementedError
+        yield
+
+    def destroy(self) -> None:
+        """Delete the data, and close what the kit has opened for itself."""
+
+
+class WalkingClock:
+    """A wall clock that is moved by hand, and back as well."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def monotonic_ns(self) -> int:
+        return int(self.now * 1e9)
+
+    def time(self) -> float:
+        return self.now
+
+
+class SQLiteKit(Kit):
+    """A file in the test's folder."""
+
+    _names = itertools.count()
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        folder: Path = request.getfixturevalue("tmp_path")
+        self.path = folder / f"ledger-{next(self._names)}.db"
+        self.clock = WalkingClock()
+        self.busy_timeout = 5.0
+        self._stores: list[SQLiteStore] = []
+
+    def open(self, **options: Any) -> SQLiteStore:
+        options = {"clock": self.clock, "synchronous": "NORMAL", "busy_timeout": self.busy_timeout} | options
+        store = SQLiteStore(self.path, **options)
+        self._stores.append(store)
+        return store
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        other = sqlite3.connect(self.path, isolation_level=None)
+        for store in self._stores:
+            store.close()
+            store._file._busy_timeout = 0.02
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+            for store in self._stores:
+                store.close()
+                store._file._busy_timeout = self.busy_timeout
+
+    def destroy(self) -> None:
+        for store in self._stores:
+            store.close()
+        for path in self.path.parent.glob(f"{self.path.name}*"):
+            path.unlink()
+
+
+class PostgresKit(Kit):
+    """A schema of a real server, which an outage stops."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self.server: PostgresServer = request.getfixturevalue("postgres")
+        self.schema = self.server.unique()
+        self.clock = WalkingClock()
+        self._stores: list[PostgresStore] = []
+
+    def open(self, **options: Any) -> PostgresStore:
+        options = {"schema": self.schema, "clock": self.clock, "timeout": 30.0} | options
+        store = PostgresStore(self.server.dsn(), **options)
+        self._stores.append(store)
+        return store
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        self.server.stop()
+        try:
+            yield
+        finally:
+            self.server.start()
+
+    def destroy(self) -> None:
+        for store in self._stores:
+            store.close()
+        with psycopg.connect(self.server.dsn(), autocommit=True) as admin:
+            admin.execute(f'DROP SCHEMA IF EXISTS "{self.schema}" CASCADE'.encode())
+
+
+STORES: dict[str, Callable[[pytest.FixtureRequest], Kit]] = {"postgres": PostgresKit, "sqlite": SQLiteKit}
+"""Each makes a kit with data of its own; servers come from the request's fixtures."""
