@@ -20,6 +20,7 @@ from ldtrack.core.pacing import MARGIN, PROBE, Action, Outlook, backoff, decide
 from ldtrack.core.receipts import Receipt, Verdict
 from ldtrack.delivery.patience import see_through
 from ldtrack.delivery.relay_stats import Counters
+from ldtrack.exceptions import LedgerError
 from ldtrack.typing import Backlog, Clock, Destination
 
 __all__ = ["Carrier", "Terms"]
@@ -85,16 +86,18 @@ class Carrier:
 
         Cancelled, it gives the batch back; if that fails, the loan runs out by itself.
         """
-        batch = None
+        batch, before = None, self.outlook
         try:
             await self._settle_accepted()
+            asked_ns = self._clock.monotonic_ns()
             batch = await self._lease()
-            self._stumbles = 0
             if batch is None:
+                self._stumbles = 0
                 return False
+            limit = await self._limit(batch, asked_ns)
+            self._stumbles = 0
             on_leased()
-            before = self.outlook
-            receipt = await self._deliver(batch)
+            receipt = await self._deliver(batch, limit)
             await self._follow_up(batch, receipt, before)
         except Exception as error:  # noqa: BLE001 - the ledger's, whatever it is; the relay outlives it
             self._stumbles += 1
@@ -112,13 +115,21 @@ class Carrier:
             undo=self._give_back,
         )
 
-    async def _deliver(self, batch: Batch) -> Receipt:
+    async def _limit(self, batch: Batch, asked_ns: int) -> float:
+        """How long an attempt may take: until half of the loan is over, which began when it was asked for."""
+        limit = self._terms.loan / 2 - (self._clock.monotonic_ns() - asked_ns) / 1e9
+        if limit > 0:
+            return limit
+        # A ledger that is slow, or a process that stood still: another relay may have the batch by now.
+        await self._give_back(batch)
+        raise LedgerError(f"taking a batch took more than half of its loan of {self._terms.loan:g} s")
+
+    async def _deliver(self, batch: Batch, limit: float) -> Receipt:
         self.counters.count_attempt(batch)
-        limit = self._terms.loan / 2
         try:
             with anyio.move_on_after(limit):
                 return _checked(await self._destination.deliver(batch))
-            return Receipt(Verdict.LATER, f"the destination did not answer within {limit:g} s")
+            return Receipt(Verdict.LATER, f"the destination did not answer within {limit:.3g} s")
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
