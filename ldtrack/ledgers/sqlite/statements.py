@@ -45,13 +45,13 @@ _BATCH: Final = (
     " (SELECT body FROM pending WHERE id BETWEEN batches.first_id AND batches.last_id ORDER BY id))"
 )
 
-# A batch that was lent or postponed at a time that is still to come: the clock was set back. A second is
-# what clocks are put right by in passing.
+# What ends later than it could was lent or postponed before the clock was set back; by a second, clocks are
+# put right in passing.
 TAKE_OVER: Final = f"""
     UPDATE batches SET owner = :owner, since_ms = :now, until_ms = :until, attempts = attempts + 1
     WHERE first_id = (
-        SELECT first_id FROM batches
-        WHERE until_ms <= :now OR since_ms > :now + 1000 OR (owner IS NOT NULL AND until_ms > :until)
+        SELECT first_id FROM batches WHERE until_ms <= :now
+            OR CASE WHEN owner IS NULL THEN since_ms > :now + 1000 ELSE until_ms > :until END
         ORDER BY first_id LIMIT 1
     ) RETURNING {_BATCH}
 """  # noqa: S608 - made of constants
