@@ -15,10 +15,16 @@ from ldtrack.ledgers.postgres.session import Connection
 
 __all__ = ["migrate"]
 
-TABLE: Final = b"SELECT to_regclass(%(table)s) IS NOT NULL"
+# The catalogue itself is asked: what the server remembers of it may be older than the lock that was waited for.
+TABLES: Final = b"""
+    SELECT nspname, relname FROM pg_catalog.pg_namespace AS schema
+    LEFT JOIN pg_catalog.pg_class AS held ON held.relnamespace = schema.oid AND relname = 'ldtrack_version'
+    WHERE nspname = %(schema)s
+"""
 VERSION: Final = "SELECT version FROM ldtrack_version"
-SCHEMA: Final = b"SELECT to_regnamespace(%(schema)s) IS NULL"
+STAMP: Final = "UPDATE ldtrack_version SET version = %(version)s"
 LOCK: Final = b"SELECT pg_advisory_xact_lock(%(space)s::integer, %(lock)s::integer)"
+NO_SCHEMA: Final = -1
 LOCK_SPACE: Final = int.from_bytes(b"ldtr")
 
 
@@ -36,17 +42,19 @@ def migrate(connection: Connection, schema: str) -> None:
                 f" this one knows {len(MIGRATIONS)}: upgrade it"
             )
         # CREATE SCHEMA IF NOT EXISTS wants the right to create even where it exists.
-        [(is_missing,)] = connection.rows(SCHEMA, {"schema": f'"{schema}"'})
-        if is_missing:
+        if version == NO_SCHEMA:
             connection.execute(f'CREATE SCHEMA "{schema}"'.encode())
-        for step in MIGRATIONS[version:]:
+        for step in MIGRATIONS[max(version, 0) :]:
             connection.execute(qualify(step, schema))
-        connection.execute(qualify("UPDATE ldtrack_version SET version = %(version)s", schema), {"version": len(MIGRATIONS)})
+        connection.rows(qualify(STAMP, schema), {"version": len(MIGRATIONS)})
 
 
 def _version(connection: Connection, schema: str) -> int:
-    [(is_there,)] = connection.rows(TABLE, {"table": f'"{schema}".ldtrack_version'})
-    if not is_there:
+    found = connection.rows(TABLES, {"schema": schema})
+    if not found:
+        return NO_SCHEMA
+    [(_, table)] = found
+    if table is None:
         return 0
     [(version,)] = connection.rows(qualify(VERSION, schema))
     return int(version)

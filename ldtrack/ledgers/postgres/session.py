@@ -137,7 +137,9 @@ class Session:
             if version < OLDEST_SERVER:
                 raise LedgerError(f"PostgreSQL 14 or newer is needed; the server is {version // 10_000}")
             if encoding != "UTF8":
-                raise LedgerError(f"a ledger needs a database whose encoding is UTF8; this one's is {encoding}")
+                raise LedgerError(
+                    f"a ledger needs a database whose encoding is UTF8; this one's is {encoding}"
+                )
             self._prepare(connection)
         return connection
 

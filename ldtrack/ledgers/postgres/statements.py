@@ -51,15 +51,15 @@ HOLDERS: Final = """
 """
 
 _BATCH: Final = "payload_id::text, bodies, events, attempts"
-# A batch that was lent or postponed at a time that is still to come: the clock was set back. A second is
-# what clocks are put right by in passing.
+# The clock was set back if a loan ends later than one that begins now, or a pause has not begun yet. A second
+# is what clocks are put right by in passing.
 TAKE_OVER: Final = f"""
     UPDATE ldtrack_batches SET
         owner = %(owner)s, since_ms = {_NOW}, until_ms = {_NOW} + %(for_ms)s, attempts = attempts + 1
     WHERE payload_id = (
         SELECT payload_id FROM ldtrack_batches
-        WHERE until_ms <= {_NOW} OR since_ms > {_NOW} + 1000
-            OR (owner IS NOT NULL AND until_ms > {_NOW} + %(for_ms)s)
+        WHERE until_ms <= {_NOW}
+            OR CASE WHEN owner IS NULL THEN since_ms > {_NOW} + 1000 ELSE until_ms > {_NOW} + %(for_ms)s END
         ORDER BY first_id LIMIT 1 FOR UPDATE SKIP LOCKED
     ) RETURNING {_BATCH}
 """  # noqa: S608 - made of constants

@@ -144,9 +144,7 @@ class PostgresStore:
 
     def set_aside(self, batch: Batch, reason: str) -> None:
         """Move the batch's rows to those that were refused. Nothing if it is gone."""
-        self._ask(
-            sql.SET_ASIDE, id=batch.id, reason=storable(reason), now=self._now(), teller=self._teller
-        )
+        self._ask(sql.SET_ASIDE, id=batch.id, reason=storable(reason), now=self._now(), teller=self._teller)
 
     def aside(self, limit: int) -> list[Aside]:
         """The rows that were refused, oldest first."""
@@ -181,7 +179,12 @@ class PostgresStore:
             [found] = self._run(connection, sql.STANDING, low=self._front.sure)
         pending, set_aside, delivered, last, first, oldest = found
         return Standing(
-            pending=pending, set_aside=set_aside, delivered=delivered, oldest_ms=oldest, first=first, last=last
+            pending=pending,
+            set_aside=set_aside,
+            delivered=delivered,
+            oldest_ms=oldest,
+            first=first,
+            last=last,
         )
 
     def tidy(self, now_ms: int) -> bool:
@@ -217,6 +220,4 @@ def _loan(batch: Batch, owner: str) -> dict[str, object]:
 
 
 def _batch_of(payload_id: str, bodies: list[str], events: int, attempts: int) -> Batch:
-    return Batch(
-        id=payload_id, payload_id=payload_id, bodies=tuple(bodies), events=events, attempts=attempts
-    )
+    return Batch(id=payload_id, payload_id=payload_id, bodies=tuple(bodies), events=events, attempts=attempts)
