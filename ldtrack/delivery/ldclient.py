@@ -64,7 +64,8 @@ class LDClientDestination:
         try:
             await self.flush(_MAKING_ROOM)
             self._hand_over(calls)
-            self._client.flush()
+            if not self.is_async:  # the asynchronous one sends by its timer, or when more is to come
+                self._client.flush()
         except Exception as error:  # noqa: BLE001 - what a client does is a verdict
             return Receipt(Verdict.LATER, f"the client failed: {type(error).__name__}: {error}")
         return Receipt(Verdict.DELIVERED)
