@@ -11,8 +11,20 @@ import sys
 
 import ldtrack
 
-HEAVY = {"aiohttp", "anthropic", "fastapi", "hypothesis", "openai", "opentelemetry", "pytest", "starlette"}
-NEEDS_EXTRA = {"ldtrack.pytest_plugin"}
+HEAVY = {
+    "aiohttp",
+    "anthropic",
+    "fastapi",
+    "hypothesis",
+    "openai",
+    "opentelemetry",
+    "psycopg",
+    "pytest",
+    "redis",
+    "starlette",
+}
+NEEDS_EXTRA = ("ldtrack.pytest_plugin", "ldtrack.ledgers.postgres.", "ldtrack.ledgers.redis.")
+"""What their names begin with. Both packages import without their drivers, and so can be looked through."""
 
 
 def heavy() -> set[str]:
@@ -27,7 +39,11 @@ def public_modules() -> list[str]:
         raise ImportError(f"{name} cannot be imported")
 
     names = [found.name for found in pkgutil.walk_packages(ldtrack.__path__, "ldtrack.", onerror=refuse)]
-    return [name for name in names if name not in NEEDS_EXTRA and not name.rpartition(".")[2].startswith("_")]
+    return [
+        name
+        for name in names
+        if not name.startswith(NEEDS_EXTRA) and not name.rpartition(".")[2].startswith("_")
+    ]
 
 
 if dragged := heavy():

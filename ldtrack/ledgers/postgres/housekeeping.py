@@ -5,7 +5,7 @@ Rule for this file: short steps, by one host at a time, whose cost does not depe
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from ldtrack.ledgers.postgres.schema import qualify
 from ldtrack.ledgers.postgres.session import Connection
@@ -89,5 +89,5 @@ class Housekeeping:
 
     def _run(
         self, connection: Connection, statement: str, parameters: dict[str, object] | None = None
-    ) -> list[tuple[object, ...]]:
+    ) -> list[tuple[Any, ...]]:
         return connection.rows(qualify(statement, self._schema), parameters)

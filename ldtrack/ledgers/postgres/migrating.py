@@ -15,7 +15,8 @@ from ldtrack.ledgers.postgres.session import Connection
 
 __all__ = ["migrate"]
 
-# The catalogue itself is asked: what the server remembers of it may be older than the lock that was waited for.
+# The catalogue itself is asked: what the server remembers of it may be older than the lock that we waited
+# for.
 TABLES: Final = b"""
     SELECT nspname, relname FROM pg_catalog.pg_namespace AS schema
     LEFT JOIN pg_catalog.pg_class AS held ON held.relnamespace = schema.oid AND relname = 'ldtrack_version'

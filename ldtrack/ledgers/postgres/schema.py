@@ -93,7 +93,8 @@ def check_schema(name: str) -> str:
     """The name of a schema, if it is one that needs no escaping."""
     if not _SCHEMA.fullmatch(name):
         raise ValueError(
-            f"schema must be up to 63 letters, digits and underscores, and not begin with a digit, got {name!r}"
+            "schema must be up to 63 letters, digits and underscores and not begin with a digit,"
+            f" got {name!r}"
         )
     return name
 

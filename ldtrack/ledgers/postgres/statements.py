@@ -94,8 +94,10 @@ SPLIT: Final = f"""
     SELECT half.payload_id, owner, {_NOW}, {_NOW} + %(for_ms)s, ids[low], high - low + 1,
         (SELECT sum(count) FROM unnest(counts[low:high]) AS count),
         ids[low:high], at_ms[low:high], counts[low:high], run_ids[low:high], bodies[low:high]
-    FROM gone, (VALUES (%(first)s::uuid, 1, %(half)s::integer), (%(second)s::uuid, %(half)s::integer + 1, %(size)s::integer))
-        AS half (payload_id, low, high)
+    FROM gone, (VALUES
+        (%(first)s::uuid, 1, %(half)s::integer),
+        (%(second)s::uuid, %(half)s::integer + 1, %(size)s::integer)
+    ) AS half (payload_id, low, high)
     RETURNING {_BATCH}, first_id
 """  # noqa: S608 - made of constants
 
@@ -156,7 +158,8 @@ STANDING: Final = """
         (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM ldtrack_positions),
         (SELECT min(id) FROM front), (SELECT at_ms FROM front ORDER BY id LIMIT 1)
     FROM (
-        SELECT coalesce(sum(recorded), 0)::bigint AS recorded, coalesce(sum(delivered), 0)::bigint AS delivered,
+        SELECT
+            coalesce(sum(recorded), 0)::bigint AS recorded, coalesce(sum(delivered), 0)::bigint AS delivered,
             coalesce(sum(discarded), 0)::bigint AS discarded, coalesce(sum(set_aside), 0)::bigint AS set_aside
         FROM ldtrack_tellers
     ) AS sums

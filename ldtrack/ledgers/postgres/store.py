@@ -108,9 +108,9 @@ class PostgresStore:
             self._find_front(connection)
             new = {"payload_id": self._new_payload_id(), "limit": limit, "max_chars": max_chars, **lent}
             for low in self._front.tries():
-                for *found, first in self._run(connection, sql.TAKE_NEW, low=low, **new):
+                for *taken, first in self._run(connection, sql.TAKE_NEW, low=low, **new):
                     self._front.took(first)
-                    return _batch_of(*found)
+                    return _batch_of(*taken)
         return None
 
     def _find_front(self, connection: Connection) -> None:
@@ -162,7 +162,7 @@ class PostgresStore:
         return self._clear_aside(sql.DISCARD_ASIDE)
 
     def _clear_aside(self, statement: str) -> int:
-        cleared = 0
+        cleared: int = 0
         [(end,)] = self._ask(sql.LAST_ASIDE)
         while True:
             [(count,)] = self._ask(statement, end=end, limit=_ASIDE_AT_ONCE, teller=self._teller)
