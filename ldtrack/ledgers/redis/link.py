@@ -76,6 +76,8 @@ class Link:
         self._driver = driver
         self._client: Client | None = None
         self.facts = Facts()
+        # Connects to nothing yet: what is wrong with the address is said right away.
+        redis.Redis.from_url(url, **self._options()).close()
 
     def run(self, calls: Sequence[Call], *, then: Sequence[Command] = ()) -> list[Any]:
         """What each of the scripts returns, and each of the commands that follow them at once.

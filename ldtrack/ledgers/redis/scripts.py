@@ -92,6 +92,12 @@ class Script:
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
+# A server that has used up its memory refuses a script's first write if that needs some, and no later one. So
+# begins what brings rows out of the ledger, with a write that needs none: only recording is refused then.
+_DRAINS: Final = """
+redis.call('ZREM', due, '')
+"""
+
 _CLOCK: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -147,9 +153,12 @@ end
 
 OPEN: Final = Script.of(
     """
-redis.call('HSETNX', state, 'shards', ARGV[1])
-redis.call('HSETNX', state, 'layout', ARGV[2])
-return redis.call('HMGET', state, 'shards', 'layout')
+local told = redis.call('HMGET', state, 'shards', 'layout')
+if told[1] then
+  return told
+end
+redis.call('HSET', state, 'shards', ARGV[1], 'layout', ARGV[2])
+return {ARGV[1], ARGV[2]}
 """
 )
 """Agree on the layout and the number of shards: with another, claims would be sought in the wrong shard."""
@@ -212,6 +221,7 @@ Rows go into the queue before their claims are written: whatever fails, no claim
 """
 
 LEASE: Final = Script.of(
+    _DRAINS,
     _CLOCK,
     _LOAN,
     """
@@ -284,6 +294,7 @@ return reply(id, batch, rows)
 )
 
 DELIVERED: Final = Script.of(
+    _DRAINS,
     _DROP,
     """
 -- ARGV: the batch's number.
@@ -296,6 +307,7 @@ end
 )
 
 POSTPONE: Final = Script.of(
+    _DRAINS,
     _CLOCK,
     _LOAN,
     """
@@ -309,6 +321,7 @@ end
 )
 
 SPLIT: Final = Script.of(
+    _DRAINS,
     _CLOCK,
     _LOAN,
     """
@@ -336,6 +349,7 @@ return told
 )
 
 SET_ASIDE: Final = Script.of(
+    _DRAINS,
     _CLOCK,
     _DROP,
     """
@@ -354,6 +368,7 @@ end
 )
 
 RETRY_ASIDE: Final = Script.of(
+    _DRAINS,
     """
 -- ARGV: most rows.
 local rows, ids = redis.call('XRANGE', aside, '-', '+', 'COUNT', ARGV[1]), {}
@@ -367,7 +382,7 @@ if #rows > 0 then
   redis.call('XDEL', aside, unpack(ids))
 end
 return #rows
-"""
+""",
 )
 
 ASIDE: Final = Script.of(
