@@ -84,7 +84,7 @@ class Attempt:
         return self
 
     def __exit__(self, *_: object) -> None:
-        _here.attempt = None
+        del _here.attempt
         with self._lock:
             self._connection = None
 
@@ -110,9 +110,9 @@ _here = threading.local()
 
 
 def _notice(connection: HTTPConnection) -> None:
-    attempt: Attempt | None = getattr(_here, "attempt", None)
-    if attempt is not None:
-        attempt.uses(connection)
+    """Connections open and send only in a post, which is an attempt of its own thread."""
+    attempt: Attempt = _here.attempt
+    attempt.uses(connection)
 
 
 class _PlainConnection(HTTPConnection):

@@ -20,8 +20,10 @@ from endpoint import Answer, Endpoint, Manner
 from ldclient import Config
 from ldclient.async_config import AsyncConfig
 from ldclient.config import HTTPConfig
+from urllib3.exceptions import ProtocolError
 
 from ldtrack.delivery import LaunchDarklyEvents
+from ldtrack.delivery.http import Attempt, Connections, Route
 from ldtrack.testing import ManualClock
 from ldtrack.typing import Batch, Destination, Receipt, Verdict
 
@@ -299,6 +301,15 @@ async def test_cancelling_cuts_the_connection(endpoint: Endpoint, destination: L
     assert await destination.deliver(BATCH) == Receipt(Verdict.DELIVERED)
 
 
+def test_an_attempt_that_is_cut_early_posts_nothing(endpoint: Endpoint) -> None:
+    """Its thread may still be at the name server when nobody waits for it any more."""
+    attempt = Attempt()
+    attempt.cut()
+    with pytest.raises(ProtocolError, match="nobody waits"):
+        Connections(Route(uri=endpoint.uri)).post(attempt, {}, b"[]")
+    assert endpoint.connections == 0
+
+
 async def test_threads_that_are_all_taken_do_not_stop_a_delivery(
     endpoint: Endpoint, destination: LaunchDarklyEvents
 ) -> None:
@@ -510,6 +521,24 @@ async def test_certificates_of_a_given_authority_are_trusted(
     for thread in posting_threads():
         thread.join(10)
     assert posting_threads() == []
+
+
+async def test_a_client_shows_its_certificate(authority: trustme.CA, tmp_path: Path) -> None:
+    """Where a relay proxy asks for one."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    certificate = tmp_path / "client.pem"
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    authority.issue_cert("ada").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    http = HTTPConfig(ca_certs=str(tmp_path / "ca.pem"), cert_file=str(certificate))
+    with Endpoint(tls=context) as endpoint:
+        destination = LaunchDarklyEvents.from_config(Config(KEY, events_uri=endpoint.uri, http=http))
+        assert await destination.deliver(BATCH) == Receipt(Verdict.DELIVERED)
+        await destination.aclose()
+        receipt = await posted(endpoint, ca_certs=str(tmp_path / "ca.pem"))
+        assert receipt.verdict is Verdict.LATER
 
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
