@@ -1,4 +1,4 @@
-"""What only a store in Redis has: keys that expire, shards, replicas, and a server that says how safe it is."""
+"""What only a store in Redis has: keys that expire, shards, replicas, a server that says how safe it is."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ def test_a_mark_holds_for_all_shards(new_store: Callable[..., RedisStore]) -> No
 def test_shards_are_for_good(new_store: Callable[..., RedisStore]) -> None:
     """With another number of them, claims would be looked for where they are not."""
     new_store(shards=2).record([a_row()])
-    with pytest.raises(LedgerError, match="has 2 shards, not 3.*say shards=2"):
+    with pytest.raises(LedgerError, match=r"has 2 shards, not 3.*say shards=2"):
         new_store(shards=3).standing()
     assert new_store(shards=2).standing().pending == 1
 
@@ -421,6 +421,7 @@ def test_a_store_that_was_closed_opens_again(store: RedisStore) -> None:
 def replica(redis_server: servers.RedisServer, admin: redis.Redis) -> Iterator[servers.RedisServer]:
     """A replica of the server, in step with it."""
     with servers.redis_server() as other, redis.Redis.from_url(other.url) as client:
+        admin.config_set("repl-diskless-sync-delay", "0")
         client.replicaof("127.0.0.1", str(redis_server.port))
         # Writes go on until one is confirmed: only then it is in step.
         other._until(lambda: bool(admin.set("step", 1)) and admin.wait(1, 100) == 1, "did not follow")

@@ -11,6 +11,7 @@ import redis
 import servers
 from store_kits import a_row
 
+from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.redis.store import RedisStore
 from ldtrack.ledgers.store import UnavailableError
 
@@ -85,13 +86,20 @@ def test_one_shard_is_enough_for_a_cluster(nodes: list[servers.RedisServer]) -> 
     store.close()
 
 
+def test_a_cluster_cannot_be_asked_for_replicas(nodes: list[servers.RedisServer]) -> None:
+    """A confirmation by one node's replicas says nothing of the other nodes: it is refused, and said."""
+    store = RedisStore(nodes[0].url, name=nodes[0].unique(), wait_replicas=1)
+    with pytest.raises(LedgerError, match="wait_replicas is for one server"):
+        store.record([a_row()])
+
+
 def test_a_node_that_is_away_may_come_back(nodes: list[servers.RedisServer], store: RedisStore) -> None:
     """What could not be recorded can be recorded again, and what was is once."""
     rows = [a_row(f"run-{run}") for run in range(60)]
     store.record(rows[:10])
     nodes[1].stop()
     try:
-        with pytest.raises(UnavailableError):
+        with pytest.raises(UnavailableError, match="cannot be used right now"):
             store.record(rows)
     finally:
         nodes[1].start()

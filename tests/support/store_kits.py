@@ -12,16 +12,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import psycopg
 import pytest
-from servers import PostgresServer
+import redis
+from servers import PostgresServer, RedisServer
 
 from ldtrack.core.row import Row
 from ldtrack.ledgers.postgres.store import PostgresStore
+from ldtrack.ledgers.redis.store import RedisStore
 from ldtrack.ledgers.sqlite import SQLiteStore
 from ldtrack.ledgers.store import Store
 
-__all__ = ["STORES", "Kit", "PostgresKit", "SQLiteKit", "WalkingClock", "a_row", "rows_of_run"]
+__all__ = ["STORES", "Kit", "PostgresKit", "RedisKit", "SQLiteKit", "WalkingClock", "a_row", "rows_of_run"]
 
 _claimants = itertools.count(1 << 40)
 
@@ -102,7 +105,7 @@ class SQLiteKit(Kit):
         other = sqlite3.connect(self.path, isolation_level=None)
         for store in self._stores:
             store.close()
-            store._file._busy_timeout = 0.02
+            store._file._options = attrs.evolve(store._file._options, busy_timeout=0.02)
         other.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -111,7 +114,7 @@ class SQLiteKit(Kit):
             other.close()
             for store in self._stores:
                 store.close()
-                store._file._busy_timeout = self.busy_timeout
+                store._file._options = attrs.evolve(store._file._options, busy_timeout=self.busy_timeout)
 
     def destroy(self) -> None:
         for store in self._stores:
@@ -153,5 +156,45 @@ class PostgresKit(Kit):
             admin.execute(f'DROP SCHEMA IF EXISTS "{self.schema}" CASCADE'.encode())
 
 
-STORES: dict[str, Callable[[pytest.FixtureRequest], Kit]] = {"postgres": PostgresKit, "sqlite": SQLiteKit}
+class RedisKit(Kit):
+    """A name of its own on the tests' server. The server's clock stays: what is stored is moved instead."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        server: RedisServer = request.getfixturevalue("redis_server")
+        self.url, self.name = server.url, server.unique()
+        self.admin = redis.Redis.from_url(self.url)
+        self._stores: list[RedisStore] = []
+
+    def open(self, **options: Any) -> RedisStore:
+        store = RedisStore(self.url, **{"name": self.name, **options})
+        self._stores.append(store)
+        return store
+
+    def pass_time(self, seconds: float) -> None:
+        for key in self.admin.scan_iter(f"{{{self.name}:*}}:due"):
+            for batch in self.admin.zrange(key, 0, -1):
+                self.admin.zincrby(key, -1000 * seconds, batch)
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        self.admin.replicaof("127.0.0.1", "1")  # as after a failover: it is no master any more
+        try:
+            yield
+        finally:
+            self.admin.replicaof("NO", "ONE")
+
+    def destroy(self) -> None:
+        for store in self._stores:
+            store.close()
+        keys = list(self.admin.scan_iter(f"{{{self.name}:*"))
+        if keys:
+            self.admin.delete(*keys)
+        self.admin.close()
+
+
+STORES: dict[str, Callable[[pytest.FixtureRequest], Kit]] = {
+    "postgres": PostgresKit,
+    "redis": RedisKit,
+    "sqlite": SQLiteKit,
+}
 """Each makes a kit with data of its own; servers come from the request's fixtures."""

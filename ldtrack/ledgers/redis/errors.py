@@ -54,7 +54,8 @@ _PASSING: Final = frozenset(
 _LASTING: Final = {
     "AUTH": "Redis refused the user name or the password; correct those in the ledger's URL",
     "NOPERM": (
-        "the Redis user may not do what a ledger has to; allow it `+@read +@write +@scripting +time` on its keys"
+        "the Redis user may not do what a ledger has to; allow it `+@read +@write +@scripting +time` on the "
+        "ledger's keys"
     ),
     "OOM": (
         "Redis has used up its maxmemory; raise it, or let a relay deliver what is pending so that it shrinks"

@@ -224,6 +224,10 @@ class RedisStore:
         return [Call(scripts.OPEN, self._shards[0].keys, [len(self._shards), LAYOUT])]
 
     def _agree(self, told: list[Any]) -> None:
+        if self._wait_replicas and self._link.facts.is_cluster:
+            raise LedgerError(
+                "wait_replicas is for one server with replicas, and this is a Redis Cluster; leave it out"
+            )
         shards, layout = map(int, told[0])
         if layout != LAYOUT:
             raise LedgerError(
