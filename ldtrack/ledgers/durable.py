@@ -7,7 +7,7 @@ over a ``Store``. Everything that waits for a file or a network does so in a thr
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from ldtrack.core.slots import Claim
 from ldtrack.ids import SystemClock
 from ldtrack.ledgers.asked import Asked, AsyncFlight, BlockingFlight
 from ldtrack.ledgers.clerk import Clerk
+from ldtrack.ledgers.flushing import Flush
 from ldtrack.ledgers.group import GroupWriter
 from ldtrack.ledgers.scribe import Scribe
 from ldtrack.ledgers.store import Store
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from ldtrack.typing import Clock
 
 __all__ = ["DurableLedger"]
-
-_LOOKS = (0.005, 0.01, 0.02, 0.05)
-"""How long a flush waits between looks at the ledger, in seconds; the last one again and again."""
 
 
 class DurableLedger:
@@ -55,10 +53,12 @@ class DurableLedger:
         self._deadline = deadline
         self._scribe = Scribe(self._clock, privacy or Privacy())
         self._writer = GroupWriter(open_store, deadline=deadline, clock=self._clock, spool=spool)
-        self._clerk = Clerk(open_store)
+        self._clerk = Clerk(open_store, patience=deadline / 2)
         self._loans: dict[str, tuple[str, float]] = {}
         self.last_standing = Standing()
         """How the ledger stood when that was last looked at."""
+        # Who forgets to close a ledger leaves no thread behind for good.
+        weakref.finalize(self, self._writer.barrier, None, None, is_last=True).atexit = False
 
     @property
     def recorded(self) -> int:
@@ -78,63 +78,73 @@ class DurableLedger:
 
     def submit(self, claim: Claim) -> bool | AsyncFlight:
         """Take a claim over; see ``Ledger``."""
-        row = self._scribe.row_of(claim)
-        now_ns = self._clock.monotonic_ns()
         loop = running_loop()
         if loop is not None:
-            flight = loop.create_future()
-            self._writer.ask(Asked(row, claim.metric, flight, now_ns))
-            return flight
-        blocking = BlockingFlight()
-        asked = Asked(row, claim.metric, blocking, now_ns)
-        self._writer.ask(asked)
-        try:
-            return blocking.result(self._deadline * 2)
-        except concurrent.futures.TimeoutError as error:
-            raise asked.failed("the ledger's thread does not answer") from error
+            return self._take_over(claim, loop)
+        writer = self._writer
+        if writer.is_on_duty_here():
+            return self.submit_quietly(claim)
+        flight = BlockingFlight()
+        asked = Asked(
+            self._scribe.row_of(claim), claim.metric, self._clock.monotonic_ns(), writer.threads, flight
+        )
+        writer.ask(asked)
+        return writer.threads.wait(asked, flight, writer)
 
     def submit_quietly(self, claim: Claim) -> bool | AsyncFlight:
         """Take a claim over that nobody waits for: it never blocks, and an error would be lost on anybody.
 
         With no loop running the claim is taken to be the first.
         """
-        row = self._scribe.row_of(claim)
         loop = running_loop()
-        flight = None if loop is None else loop.create_future()
-        self._writer.ask(Asked(row, claim.metric, flight, self._clock.monotonic_ns(), is_quiet=True))
-        return True if flight is None else flight
+        if loop is not None:
+            return self._take_over(claim, loop, is_quiet=True)
+        row = self._scribe.row_of(claim)
+        self._writer.ask(Asked(row, claim.metric, self._clock.monotonic_ns(), None, None, is_quiet=True))
+        return True
+
+    def _take_over(
+        self, claim: Claim, loop: asyncio.AbstractEventLoop, *, is_quiet: bool = False
+    ) -> AsyncFlight:
+        row = self._scribe.row_of(claim)
+        desk = self._writer.desk_of(loop)
+        flight: AsyncFlight = loop.create_future()
+        asked = Asked(row, claim.metric, self._clock.monotonic_ns(), desk, flight, is_quiet)
+        desk.open(asked, flight)
+        self._writer.ask(asked)
+        return flight
 
     def leave(self, flight: AsyncFlight) -> None:
         """Nobody waits for this answer any more: rather than fail, keep the claim safe somewhere else."""
-        if not flight.done():
-            self._writer.left.add(flight)
+        asked = self._writer.desk_of(flight.get_loop()).asked_by(flight)
+        if asked is not None:
+            asked.is_quiet = True
 
     async def flush(self, timeout: float) -> FlushResult:
         """Wait until what was recorded before is delivered, or time is up; cancelling loses nothing.
 
         It is a relay that delivers, here or elsewhere. Counted in claims.
         """
-        before = now = self.last_standing
-        is_done = False
+        flush = Flush(self.standing, self._writer.spool)
         with anyio.move_on_after(timeout):
-            await asyncio.wrap_future(self._writer.barrier())
-            before = now = await self.standing()
-            looks = iter(_LOOKS)
-            while not (is_done := now.first is None or now.first > before.last):
-                await anyio.sleep(next(looks, _LOOKS[-1]))
-                now = await self.standing()
-        return FlushResult(
-            delivered=max(0, min(now.delivered - before.delivered, before.pending)),
-            pending=0 if is_done else max(1, min(now.pending, before.pending)),
-            set_aside=now.set_aside,
-        )
+            await self._passed(is_last=False)
+            await flush.wait()
+        return flush.result()
 
     async def aclose(self) -> None:
         """Store what was taken over, then let go of files and connections; cancelling skips the wait."""
-        passed = asyncio.wrap_future(self._writer.barrier(is_last=True))
-        with anyio.move_on_after(self._deadline):
-            await asyncio.wait([passed])
-        await anyio.to_thread.run_sync(self._clerk.close)
+        try:
+            with anyio.move_on_after(self._deadline):
+                await self._passed(is_last=True)
+        finally:
+            await self._clerk.aclose()
+
+    async def _passed(self, *, is_last: bool) -> None:
+        """Wait until all that was asked so far is answered."""
+        loop = asyncio.get_running_loop()
+        flight: AsyncFlight = loop.create_future()
+        self._writer.barrier(self._writer.desk_of(loop), flight, is_last=is_last)
+        await flight
 
     # What relays ask
 

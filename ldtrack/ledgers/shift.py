@@ -1,19 +1,20 @@
 """What a ledger's thread does from its start to its end: gather rows, have them stored, answer.
 
-Rule for this file: patience. Which rows go to the store now, which wait until it is back, and which have
-waited long enough. It runs in the writer's thread alone.
+Rule for this file: which rows go to the store now, which wait until it is back, and which have waited long
+enough. It runs in one thread at a time, the one on duty.
 """
 
 from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from ldtrack.exceptions import LedgerError
-from ldtrack.ledgers.asked import Answer, Asked, Barrier
-from ldtrack.ledgers.store import Store, UnavailableError
+from ldtrack.ledgers.asked import Asked, Barrier
+from ldtrack.ledgers.store import UnavailableError
+from ldtrack.ledgers.trouble import Trouble
 
 if TYPE_CHECKING:
     from ldtrack.ledgers.group import GroupWriter
@@ -24,207 +25,208 @@ log: Final = logging.getLogger("ldtrack")
 
 MAX_GROUP: Final = 4_096
 """How many rows share a commit at most."""
-FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
-"""How long a store that was away is left alone, in seconds, at first and at most."""
+HOPELESS: Final = 16
+"""When so many rows have failed one after another, it is not the rows."""
+SETTLED_IN: Final = 1.0
+"""After how many seconds housekeeping begins: a script is over by then."""
 TIDY_EVERY: Final = 60.0
-"""How long the ledger goes without housekeeping while there is something to write, in seconds."""
-MANY: Final = 3
-"""When so many rows fail one after another, it is not the rows."""
+"""For how many seconds a ledger that is written goes without housekeeping."""
 
 
 class Shift:
-    """One stretch of the thread's life."""
+    """One stretch of the writer's life."""
 
-    def __init__(self, writer: GroupWriter, open_store: Callable[[], Store]) -> None:
+    def __init__(self, writer: GroupWriter) -> None:
         self._writer = writer
-        self._open_store = open_store
-        self._store: Store | None = None
+        self._keeper = writer.keeper
+        self._spool = writer.spool
         self._waiting: list[Asked] = []
         self._barriers: list[Barrier] = []
-        self._pause = 0.0
-        self._retry_at = 0.0
-        self._is_untidy = True
-        self._tidy_at = self._now() + TIDY_EVERY
-        self._spool = writer.spool
+        self._is_leaving = False
+        self._trouble: Trouble | None = None
+        self._limit = MAX_GROUP
+        self._failed_in_a_row = 0
+        self._tidy_at: float | None = self._now() + SETTLED_IN
 
     def work(self) -> None:
-        """Serve until a last barrier is passed."""
+        """Serve until told to let go."""
         is_over = False
         while not is_over:
-            is_idle = not self._gather()
-            is_over = self._turn(is_idle=is_idle)
+            has_come = self._gather(self._patience())
+            is_over = self._turn(is_idle=not has_come)
 
     def finish(self) -> None:
-        """Serve what is asked already, without waiting for more."""
-        self._take_all()
+        """Serve what is asked already, without waiting for anything."""
+        self._gather(0.0)
         self._turn(is_idle=False)
+        if self._waiting:
+            self._spill()
+            self._fail(self._waiting, self._writer.last_error)
+        self._pass_barriers()
         self._close()
 
-    def abandon(self) -> None:
-        """In a forked child: touch nothing that is the parent's."""
-        if self._store is not None:
-            self._store.abandon()
-        if self._spool is not None:
-            self._spool.abandon()
+    def _now(self) -> float:
+        return self._writer.clock.monotonic_ns() / 1e9
+
+    # What there is to do
+
+    def _patience(self) -> float | None:
+        """For how many seconds there is nothing to do unless something comes; ``None`` for ever."""
+        spool_at = None if self._spool is None else self._spool.due_at
+        waiting_at = 0.0 if self._waiting else None
+        due = [at for at in (waiting_at, spool_at, self._tidy_at) if at is not None]
+        if not due:
+            return None
+        not_before = 0.0 if self._trouble is None else self._trouble.retry_at
+        return max(min(due), not_before, self._now()) - self._now()
+
+    def _gather(self, patience: float | None) -> bool:
+        """Wait for something to come, and take it with all that has come by then."""
+        take = self._writer.inbox.get
+        try:
+            item = take(timeout=patience)
+            while True:
+                if isinstance(item, Asked):
+                    self._waiting.append(item)
+                else:
+                    self._barriers.append(item)
+                item = take(block=False)
+        except queue.Empty:
+            return bool(self._waiting or self._barriers)
 
     def _turn(self, *, is_idle: bool) -> bool:
         """Store what can be stored, answer what can be answered; whether the shift is over."""
         while self._waiting and not self._is_away():
             self._record()
-        if not self._is_away() and (is_idle or self._now() >= self._tidy_at):
-            self._do_chores()
-        if self._waiting:
+        if not self._is_away():
+            self._bring_back()
+        if not self._is_away() and self._tidy_at is not None:
+            late = 0.0 if is_idle else TIDY_EVERY
+            if self._now() >= self._tidy_at + late:
+                self._tidy()
+        return self._pass_barriers()
+
+    def _pass_barriers(self) -> bool:
+        oldest = self._waiting[0].since_ns if self._waiting else None
+        passed = [one for one in self._barriers if oldest is None or oldest > one.since_ns]
+        if not passed and not self._is_leaving:
             return False
-        barriers, self._barriers = self._barriers, []
-        is_over = any(barrier.is_last for barrier in barriers)
+        self._barriers = [one for one in self._barriers if one not in passed]
+        self._is_leaving |= any(one.is_last for one in passed)
+        is_over = self._is_leaving and not self._waiting
         if is_over:
             self._close()
-        for barrier in barriers:
-            barrier.passed.set_result(True)
+        for one in passed:
+            if one.desk is not None and one.flight is not None:
+                one.desk.tell([(one.flight, True)])
         return is_over
-
-    # Gathering
-
-    def _now(self) -> float:
-        return self._writer.clock.monotonic_ns() / 1e9
-
-    def _is_away(self) -> bool:
-        return self._pause > 0 and self._now() < self._retry_at
-
-    def _gather(self) -> bool:
-        """Wait for something to do, and say whether anything came.
-
-        While the store is away, this gathers until it is to be asked again.
-        """
-        patience = self._patience()
-        has_come = False
-        while True:
-            try:
-                self._take(self._writer.inbox.get(timeout=patience))
-            except queue.Empty:
-                return has_come
-            has_come = True
-            self._take_all()
-            if not self._is_away():
-                return True
-            self._spill()
-            patience = max(self._retry_at - self._now(), 0.0)
-
-    def _patience(self) -> float | None:
-        """For how many seconds nothing is to be done unless something comes; ``None`` for ever."""
-        until_spool = None if self._spool is None else self._spool.patience()
-        if self._pause > 0:
-            is_needed = self._waiting or until_spool is not None
-            return max(self._retry_at - self._now(), until_spool or 0.0, 0.0) if is_needed else None
-        return FIRST_PAUSE if self._is_untidy else until_spool
-
-    def _take_all(self) -> None:
-        take = self._writer.inbox.get_nowait
-        try:
-            while True:
-                self._take(take())
-        except queue.Empty:
-            pass
-
-    def _take(self, item: Asked | Barrier) -> None:
-        if isinstance(item, Barrier):
-            self._barriers.append(item)
-        else:
-            self._waiting.append(item)
 
     # Recording
 
     def _record(self) -> None:
-        group = self._waiting[:MAX_GROUP]
+        group = self._waiting[: self._limit]
+        rows = [asked.row for asked in group]
+        began = self._now()
         try:
-            answers = self._ask(group)
+            answers = self._keeper.ask(lambda store: store.record(rows))
+            answered = list(zip(group, answers, strict=True))
         except UnavailableError as error:
-            self._put_off(error)
+            self._put_off(error, began)
+        except Exception as error:  # noqa: BLE001 - whatever a store does, the thread goes on
+            self._refused(group, error)
+        else:
+            self._recovered()
+            self._failed_in_a_row = 0
+            self._limit = min(self._limit * 2, MAX_GROUP)
+            if self._tidy_at is None:
+                self._tidy_at = self._now() + TIDY_EVERY
+            del self._waiting[: len(group)]
+            self._writer.tell(answered)
+        finally:
+            self._writer.calls += 1
+
+    def _refused(self, group: list[Asked], error: Exception) -> None:
+        """A row that cannot be stored must not take the others with it: half as many are tried next."""
+        self._recovered()
+        if len(group) > 1:
+            self._limit = len(group) // 2
             return
-        self._pause = 0.0
-        self._is_untidy = True
-        del self._waiting[: len(group)]
-        self._writer.tell(list(zip(group, answers, strict=True)))
+        self._failed_in_a_row += 1
+        if not isinstance(error, LedgerError):
+            log.error("ldtrack's ledger failed in a way that it should not: %r", error, exc_info=error)
+            self._close()
+        if self._failed_in_a_row < HOPELESS:
+            self._fail(group, error)
+        else:
+            self._spill()
+            self._fail(self._waiting, error)
 
-    def _ask(self, group: Sequence[Asked]) -> Sequence[Answer]:
-        try:
-            return self._opened().record([asked.row for asked in group])
-        except LedgerError as error:
-            if len(group) == 1:
-                return [group[0].failed(error)]
-            return self._ask_one_by_one(group)
-        except UnavailableError:
-            raise
-        except Exception as error:
-            log.exception("ldtrack's ledger failed in a way that it should not")
-            return [asked.failed(repr(error)) for asked in group]
+    def _fail(self, those: list[Asked], reason: object) -> None:
+        self._take_out(those)
+        self._writer.tell([(asked, asked.failed(reason)) for asked in those])
 
-    def _ask_one_by_one(self, group: Sequence[Asked]) -> list[Answer]:
-        """One row that cannot be stored must not take the others with it."""
-        answers: list[Answer] = []
-        failed: list[LedgerError] = []
-        for asked in group:
-            if len(failed) < MANY:
-                try:
-                    answers += self._opened().record([asked.row])
-                    failed = []
-                    continue
-                except LedgerError as error:
-                    failed.append(error)
-            answers.append(asked.failed(failed[-1]))
-        return answers
+    def _take_out(self, those: Iterable[Asked]) -> None:
+        out = set(map(id, those))
+        self._waiting = [asked for asked in self._waiting if id(asked) not in out]
 
-    def _opened(self) -> Store:
-        if self._store is None:
-            self._store = self._open_store()
-        return self._store
+    # A store that is away
 
-    def _put_off(self, error: UnavailableError) -> None:
-        if not self._pause:
-            log.warning("ldtrack cannot reach its ledger for now and will try again: %s", error)
+    def _is_away(self) -> bool:
+        return self._trouble is not None and self._now() < self._trouble.retry_at
+
+    def _recovered(self) -> None:
+        if self._trouble is not None:
+            self._trouble = None
+            log.info("ldtrack's ledger is back")
+
+    def _put_off(self, error: UnavailableError, began: float) -> None:
         self._writer.last_error = str(error)
-        self._pause = min(self._pause * 2, LAST_PAUSE) or FIRST_PAUSE
-        self._retry_at = self._now() + self._pause
+        if self._trouble is None:
+            log.warning("ldtrack cannot reach its ledger for now and will try again: %s", error)
+            self._trouble = Trouble.begun(began, self._now(), self._writer.deadline)
+        else:
+            self._trouble = self._trouble.gone_on(self._now())
         self._spill()
-        # Another try may take a third of the deadline; who could not outwait it is answered now.
-        latest_ns = self._writer.clock.monotonic_ns() - int(self._writer.deadline * 1e9 * 2 / 3)
-        overdue = [asked for asked in self._waiting if asked.since_ns <= latest_ns]
+        trouble = self._trouble
+        overdue = [asked for asked in self._waiting if trouble.is_too_long_for(asked.since_ns / 1e9)]
         if overdue:
-            self._waiting = [asked for asked in self._waiting if asked.since_ns > latest_ns]
-            self._writer.tell([(asked, asked.failed(error)) for asked in overdue])
+            self._fail(overdue, error)
 
     def _spill(self) -> None:
         """Keep what nobody waits for in the spool."""
-        if self._spool is None:
-            return
-        left = self._writer.left
-        quiet = [asked for asked in self._waiting if asked.is_quiet or asked.flight in left]
-        if quiet and self._spool.keep([asked.row for asked in quiet]):
-            kept = set(map(id, quiet))
-            self._waiting = [asked for asked in self._waiting if id(asked) not in kept]
-            self._writer.tell([(asked, True) for asked in quiet])
+        if self._spool is not None:
+            left = [asked for asked in self._waiting if asked.is_left()]
+            if left and self._spool.keep([asked.row for asked in left]):
+                self._take_out(left)
+                self._writer.tell([(asked, True) for asked in left])
 
     # Chores
 
-    def _do_chores(self) -> None:
+    def _bring_back(self) -> None:
+        """Bring a portion of what is in the spool to the store, if that is due."""
+        if self._spool is None or self._spool.due_at is None or self._now() < self._spool.due_at:
+            return
+        began = self._now()
         try:
-            if self._spool is not None and self._spool.patience() == 0:
-                self._spool.drain(self._opened())
-                self._pause = 0.0
-            if self._is_untidy:
-                now_ms = int(self._writer.clock.time() * 1000)
-                self._is_untidy = self._opened().tidy(now_ms)
-                self._tidy_at = self._now() + TIDY_EVERY
+            if self._spool.drain(self._keeper):
+                self._recovered()
         except UnavailableError as error:
-            self._put_off(error)
-        except LedgerError as error:
-            self._is_untidy = False
+            self._put_off(error, began)
+
+    def _tidy(self) -> None:
+        now_ms = int(self._writer.clock.time() * 1000)
+        try:
+            has_more = self._keeper.ask(lambda store: store.tidy(now_ms))
+            self._tidy_at = self._now() if has_more else None
+        except Exception as error:  # noqa: BLE001 - as in _record
             self._writer.last_error = str(error)
-            log.warning("ldtrack could not tidy its ledger: %s", error)
+            self._tidy_at = self._now() + TIDY_EVERY
+            log.warning("ldtrack could not tidy its ledger up and will try again: %r", error)
 
     def _close(self) -> None:
-        store, self._store = self._store, None
-        if store is not None:
-            store.close()
-        if self._spool is not None:
-            self._spool.close()
+        try:
+            self._keeper.close()
+            if self._spool is not None:
+                self._spool.close()
+        except Exception as error:  # noqa: BLE001 - as in _record
+            log.warning("ldtrack could not close its ledger: %r", error)

@@ -7,94 +7,148 @@ which are first; a row that is not is a duplicate like any other, and is dropped
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from ldtrack.core.batch import Batch
 from ldtrack.core.row import Row
 from ldtrack.exceptions import LedgerError
-from ldtrack.ledgers.sqlite import SQLiteStore
+from ldtrack.ids import new_payload_id
+from ldtrack.ledgers.keeper import Keeper
 from ldtrack.ledgers.store import Store, UnavailableError
 
 if TYPE_CHECKING:
     from ldtrack.typing import Clock
 
-__all__ = ["Spool"]
+__all__ = ["Spool", "SpoolStore"]
 
 log: Final = logging.getLogger("ldtrack")
 
-_ROWS, _CHARS, _LOAN = 500, 4_000_000, 120.0
-"""How much is brought to the ledger at once, and after how long another process may do it instead."""
-_LATER_NS: Final = 5_000_000_000
-"""How long to wait after a portion could not be brought to the ledger."""
+T = TypeVar("T")
+
+ROWS, CHARS = 500, 4_000_000
+"""How much is brought to the ledger at once."""
+LOAN: Final = 120.0
+"""After how many seconds another process may bring a portion to the ledger: this one seems to have died."""
+PAUSE: Final = 5.0
+"""How many seconds pass after a portion could not be brought to the ledger."""
+REST: Final = 600.0
+"""For how many seconds a row is left alone that the ledger refuses."""
+PATIENCE: Final = 10.0
+
+
+class SpoolStore(Store, Protocol):
+    """A store that gives back rows as they were recorded."""
+
+    def rows_of(self, batch: Batch) -> list[Row]:
+        """The batch's rows; none if it is gone."""
+        ...
 
 
 class Spool:
-    """A SQLite file beside a server's ledger. Used by the ledger's thread alone."""
+    """A file beside a server's ledger, which several processes may share. Used by the writer's thread."""
 
     def __init__(
         self,
         path: Path,
         *,
-        owner: str,
         clock: Clock,
-        open_store: Callable[[Path], SQLiteStore] = SQLiteStore,
+        open_store: Callable[[Path], SpoolStore] | None = None,
     ) -> None:
         self._path = path
-        self._owner = owner
         self._clock = clock
-        self._open_store = open_store
-        self._store: SQLiteStore | None = None
-        # An earlier process may have left something.
-        self._due_ns: int | None = 0 if path.exists() else None
-
-    def patience(self) -> float | None:
-        """In how many seconds there is something to bring to the ledger; ``None`` if there is nothing."""
-        if self._due_ns is None:
-            return None
-        return max(0.0, (self._due_ns - self._clock.monotonic_ns()) / 1e9)
+        self._keeper: Keeper[SpoolStore] = Keeper(
+            lambda: (open_store or _open_sqlite)(path), patience=PATIENCE
+        )
+        self._name = new_payload_id()
+        self.due_at: float | None = 0.0 if path.exists() else None
+        """When there is something to bring to the ledger, in seconds of the clock; ``None`` if there is
+        nothing. At first an earlier process may have left something."""
+        self.pending = 0
+        """How many rows were in it when last looked at."""
 
     def keep(self, rows: Sequence[Row]) -> bool:
         """Write rows down here; whether that was possible."""
         try:
-            self._opened().record(rows)
+            self._keeper.ask(lambda store: store.record(rows))
         except (LedgerError, UnavailableError) as error:
-            log.warning(
-                "ldtrack cannot reach its ledger, and its spool %s does not work: %s", self._path, error
-            )
+            self._complain("could not be written down in", error)
             return False
-        self._due_ns = 0
+        self.pending += len(rows)
+        self.due_at = self._now()
         return True
 
-    def drain(self, target: Store) -> None:
-        """Bring one portion of the rows to the ledger."""
-        store = self._opened()
-        batch = store.lease(self._owner, _ROWS, _CHARS, _LOAN)
+    def drain(self, ledger: Keeper[Store]) -> bool:
+        """Bring one portion of the rows to the ledger; whether it took them.
+
+        Raises ``UnavailableError`` if the ledger is away, and that alone.
+        """
+        try:
+            batch, rows = self._keeper.ask(self._borrow)
+        except (LedgerError, UnavailableError) as error:
+            self._complain("could not be read from", error)
+            self.due_at = self._now() + PAUSE
+            return False
         if batch is None:
             # What another process has on loan may come back.
-            self._due_ns = self._clock.monotonic_ns() + _LATER_NS if store.standing().pending else None
-            return
+            self.due_at = self._now() + PAUSE if self.pending else None
+            return False
         try:
-            target.record(store.rows_of(batch))
-        except (LedgerError, UnavailableError):
-            self._due_ns = self._clock.monotonic_ns() + _LATER_NS
-            store.postpone(batch, self._owner, 0.0)
+            ledger.ask(lambda store: store.record(rows))
+        except UnavailableError:
+            self._give_back(batch, 0.0)
             raise
-        store.delivered(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rows stay safe in here
+            self._refused(batch, error)
+            return False
+        self._do(lambda store: store.delivered(batch))
+        self.pending -= len(rows)
+        return True
+
+    def _borrow(self, store: SpoolStore) -> tuple[Batch | None, list[Row]]:
+        batch = store.lease(self._owner(), ROWS, CHARS, LOAN)
+        self.pending = store.standing().pending
+        return batch, [] if batch is None else store.rows_of(batch)
+
+    def _refused(self, batch: Batch, error: Exception) -> None:
+        """One row that the ledger refuses must not hold up the others: it is tried again now and then."""
+        self._complain("were refused: they stay in", error)
+        if len(batch.bodies) == 1:
+            self._give_back(batch, REST)
+        else:
+            for half in self._do(lambda store: store.split(batch, self._owner(), LOAN)) or ():
+                self._give_back(half, 0.0)
+        self.due_at = self._now() + PAUSE
+
+    def _give_back(self, batch: Batch, seconds: float) -> None:
+        self._do(lambda store: store.postpone(batch, self._owner(), seconds))
+
+    def _do(self, errand: Callable[[SpoolStore], T]) -> T | None:
+        """What may fail: the loan runs out by itself, and a row that comes twice is recognised."""
+        try:
+            return self._keeper.ask(errand)
+        except (LedgerError, UnavailableError) as error:
+            self._complain("are still on loan from", error)
+            return None
 
     def close(self) -> None:
         """Let go of the file."""
-        store, self._store = self._store, None
-        if store is not None:
-            store.close()
+        self._keeper.close()
 
-    def abandon(self) -> None:
-        """In a forked child: the file stays the parent's."""
-        store, self._store = self._store, None
-        if store is not None:
-            store.abandon()
+    def _complain(self, what: str, error: Exception) -> None:
+        log.warning("claims that wait for ldtrack's ledger %s the spool %s: %s", what, self._path, error)
 
-    def _opened(self) -> SQLiteStore:
-        if self._store is None:
-            self._store = self._open_store(self._path)
-        return self._store
+    def _owner(self) -> str:
+        # A forked child is somebody else.
+        return f"{self._name}:{os.getpid()}"
+
+    def _now(self) -> float:
+        return self._clock.monotonic_ns() / 1e9
+
+
+def _open_sqlite(path: Path) -> SpoolStore:
+    from ldtrack.ledgers.sqlite import SQLiteStore  # noqa: PLC0415 - that package imports the ledgers' frame
+
+    return SQLiteStore(path)

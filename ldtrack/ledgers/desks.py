@@ -1,0 +1,105 @@
+"""Where those who have asked are answered: one desk for each event loop, one for threads without a loop.
+
+Rule for this file: how an answer gets from the writer's thread to whoever waits for it, and what they are
+told when none comes.
+
+A store comes back from every call within a third of the deadline, and the writer pauses for a tenth of it
+at most. So when no call has come back for half of it the store hangs, against its contract, and whoever
+waited for all of that time is told so. Their rows stay with the writer: they may be stored yet, and once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from ldtrack.ledgers.asked import Answer, Asked, AsyncFlight, BlockingFlight, Flight, settle
+
+if TYPE_CHECKING:
+    from ldtrack.ledgers.group import GroupWriter
+
+__all__ = ["LoopDesk", "ThreadDesk"]
+
+_HANGS: Final = "the ledger hangs, and whether it is recorded later is open"
+
+
+class LoopDesk:
+    """Answers those who wait in one event loop. All but ``tell`` and ``is_deserted`` is for that loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, writer: GroupWriter) -> None:
+        self._loop = loop
+        self._writer = writer
+        self._waiting: dict[Flight, Asked] = {}
+        self._is_wound = False
+        self._due = 0.0
+        self._looked_ns = 0
+        self._calls_seen = 0
+
+    def open(self, asked: Asked, flight: AsyncFlight) -> None:
+        """Somebody waits from now on."""
+        self._waiting[flight] = asked
+        if not self._is_wound:
+            self._wind()
+
+    def asked_by(self, flight: AsyncFlight) -> Asked | None:
+        """What the flight is an answer to, if it was not given yet."""
+        return self._waiting.get(flight)
+
+    def is_deserted(self) -> bool:
+        """Whether the loop is closed."""
+        return self._loop.is_closed()
+
+    def tell(self, told: list[tuple[Flight, Answer]]) -> None:
+        """Pass answers on: one call for all of them."""
+        try:
+            self._loop.call_soon_threadsafe(self._settle, told)
+        except RuntimeError:  # the loop is closed: there is nobody left to tell
+            self._waiting.clear()
+
+    def _settle(self, told: list[tuple[Flight, Answer]]) -> None:
+        for flight, answer in told:
+            self._waiting.pop(flight, None)
+            settle(flight, answer)
+
+    def _wind(self) -> None:
+        self._calls_seen = self._writer.calls
+        self._looked_ns = self._writer.clock.monotonic_ns()
+        self._due = self._loop.time() + self._writer.deadline / 2
+        self._loop.call_at(self._due, self._look)
+        self._is_wound = True
+
+    def _look(self) -> None:
+        """Give up whoever has been waiting since before the last look, if nothing has come back since."""
+        # A look that comes late says nothing: the process may have been frozen.
+        is_late = self._loop.time() > self._due + self._writer.deadline / 4
+        if not is_late and self._writer.calls == self._calls_seen:
+            for flight, asked in list(self._waiting.items()):
+                if asked.since_ns <= self._looked_ns:
+                    del self._waiting[flight]
+                    settle(flight, asked.failed(_HANGS))
+        self._is_wound = False
+        if self._waiting:
+            self._wind()
+
+
+class ThreadDesk:
+    """Answers threads that have no event loop, and block."""
+
+    def tell(self, told: list[tuple[Flight, Answer]]) -> None:
+        """Wake them."""
+        for flight, answer in told:
+            settle(flight, answer)
+
+    def is_deserted(self) -> bool:
+        """They wait for as long as it takes."""
+        return False
+
+    def wait(self, asked: Asked, flight: BlockingFlight, writer: GroupWriter) -> bool:
+        """Block until there is an answer."""
+        while True:
+            calls = writer.calls
+            try:
+                return flight.result(writer.deadline / 2)
+            except TimeoutError:
+                if writer.calls == calls:
+                    raise asked.failed(_HANGS) from None
