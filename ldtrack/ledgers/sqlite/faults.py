@@ -6,6 +6,7 @@ Rule for this file: the table from error codes to sentences.
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 from typing import Final
 
 from ldtrack.exceptions import LedgerError
@@ -24,7 +25,7 @@ _SENTENCES: Final = {
     sqlite3.SQLITE_CORRUPT: "it is damaged; move it out of the way (with the files beside it ending in -wal "
     "and -shm) and restore a backup, or let a new one be made",
     sqlite3.SQLITE_NOTADB: "it is not a SQLite database; give the ledger a file of its own",
-    sqlite3.SQLITE_IOERR: "the disk failed to read or write",
+    sqlite3.SQLITE_IOERR: "the disk failed to read or write, or is full",
 }
 
 
@@ -43,7 +44,7 @@ def keeps_connection(error: sqlite3.Error) -> bool:
     return is_busy(error) or _code_of(error) in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT}
 
 
-def translated(error: sqlite3.Error, path: str) -> LedgerError | UnavailableError:
+def translated(error: sqlite3.Error, path: Path) -> LedgerError | UnavailableError:
     """The error as a ledger raises it."""
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     if is_busy(error):

@@ -1,7 +1,7 @@
 """The file of a SQLite ledger, and the connection to it.
 
-Rule for this file: opening, letting go, and finding out that the file is not what it was. Which statements
-are executed is not its affair.
+Rule for this file: who uses the connection when, and finding out that the file is not what it was. How it is
+opened is in ``opening``; which statements are executed is not its affair.
 """
 
 from __future__ import annotations
@@ -9,32 +9,20 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import stat
-import time
+import threading
+import weakref
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal
+from typing import Final
 
-from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.sqlite import forks
-from ldtrack.ledgers.sqlite.faults import is_busy, keeps_connection, translated
-from ldtrack.ledgers.sqlite.schema import OLDEST_SQLITE, VERSIONS, bring_up_to_date, version_of
+from ldtrack.ledgers.sqlite.faults import keeps_connection, translated
+from ldtrack.ledgers.sqlite.opening import Opened, Options, opened
 
-__all__ = ["DatabaseFile", "Synchronous"]
+__all__ = ["DatabaseFile"]
 
-Synchronous = Literal["FULL", "NORMAL"]
-Identity = tuple[int, int, int, int]
-
-_PATIENCE: Final = 0.01
-"""Seconds between tries of what SQLite does not wait for by itself."""
-_PRAGMAS: Final = (
-    "cache_size = -8192",  # in KiB
-    "wal_autocheckpoint = 2000",  # in pages: 16 MB
-    "journal_size_limit = 67108864",
-    "temp_store = MEMORY",  # a full /tmp must not fail a claim
-    "secure_delete = FAST",
-    "cell_size_check = ON",
-)
+FORK_PATIENCE: Final = 10.0
+"""For how long a fork waits for a running transaction, in seconds."""
 
 
 class DatabaseFile:
@@ -45,135 +33,105 @@ class DatabaseFile:
     the one at its path.
     """
 
-    def __init__(
-        self, path: Path, *, synchronous: Synchronous, busy_timeout: float, is_read_only: bool
-    ) -> None:
-        self._path = path.absolute()
-        self.name = str(path)
-        self._wal = f"{self._path}-wal"
-        self._synchronous = synchronous
-        self._busy_timeout = busy_timeout
-        self._is_read_only = is_read_only
-        self._connection: sqlite3.Connection | None = None
-        self._identity: Identity | None = None
+    def __init__(self, path: Path, options: Options) -> None:
+        self.path = path.absolute()
+        self._options = options
+        self._opened: Opened | None = None
+        # Held while SQLite is at work, so that no fork happens in the middle of it. Re-entrant for the fork
+        # that a finalizer in this very thread might ask for.
+        self._at_work = threading.RLock()
+        _FILES.add(self)
 
     def __enter__(self) -> sqlite3.Connection:
-        return self._connection or self._open()
+        self._at_work.acquire()
+        try:
+            if self._opened is None:
+                self._opened = opened(self.path, self._options)
+        except BaseException:
+            self._at_work.release()
+            raise
+        return self._opened.connection
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None:
-            if self._identity != self._look():
-                self._drop()
-                raise LedgerError(
-                    f"{self.name} was deleted or replaced while the ledger had it open: what was recorded in "
-                    "it is wherever it went; the next call begins with the file that is there then"
-                )
+        try:
+            self._end(error)
+        finally:
+            self._at_work.release()
+
+    def _end(self, error: BaseException | None) -> None:
+        now = self._opened
+        if now is None:
             return
-        connection = self._connection
-        if connection is not None and connection.in_transaction:
+        if error is None:
+            if now.is_immutable or not now.is_still_there():
+                self.close()
+                now.complain()
+            return
+        if now.connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
+                now.connection.execute("ROLLBACK")
         if isinstance(error, sqlite3.Error):
-            if not keeps_connection(error):
-                self._drop()
-            raise translated(error, self.name) from error
+            if now.is_immutable or not keeps_connection(error):
+                self.close()
+            raise translated(error, self.path) from error
 
     def wal_size(self) -> int:
         """How many bytes wait beside the file to be copied into it."""
         try:
-            return os.stat(self._wal).st_size  # noqa: PTH116 - asked after every call, and Path.stat costs twice
+            return 0 if self._opened is None else os.stat(self._opened.wal).st_size  # noqa: PTH116 - quicker
         except OSError:
             return 0
 
     def close(self) -> None:
-        """Let go of the file; the last one who does copies all into it."""
-        self._drop()
+        """Let go of the file; the last one who does copies everything into it."""
+        with self._at_work:
+            now, self._opened = self._opened, None
+            if now is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    now.connection.close()
 
     def abandon(self) -> None:
         """In a forked child: forget the parent's connection without touching it."""
-        connection, self._connection, self._identity = self._connection, None, None
-        if connection is not None:
-            forks.abandon(connection, self._path)
+        self._at_work = threading.RLock()
+        now, self._opened = self._opened, None
+        if now is not None:
+            forks.abandon(now.connection, self.path, now.memory)
 
-    def _drop(self) -> None:
-        connection, self._connection, self._identity = self._connection, None, None
-        if connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
+    def hold(self) -> None:
+        """Before a fork: wait until nobody is at work."""
+        self._at_work.acquire(timeout=FORK_PATIENCE)
 
-    def _look(self) -> Identity | None:
-        """Which files are at the path now."""
-        try:
-            main = os.stat(self._path)  # noqa: PTH116 - as above
-            wal = os.stat(self._wal)  # noqa: PTH116 - as above
-        except OSError:
-            return None
-        return main.st_dev, main.st_ino, wal.st_dev, wal.st_ino
+    def go_on(self) -> None:
+        """After a fork, in the parent."""
+        with contextlib.suppress(RuntimeError):  # it was at work for too long
+            self._at_work.release()
 
-    # Opening
 
-    def _open(self) -> sqlite3.Connection:
-        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-            raise LedgerError(
-                f"this Python comes with SQLite {sqlite3.sqlite_version}, and the ledger needs "
-                f"{'.'.join(map(str, OLDEST_SQLITE))} or newer; use a newer build of Python"
-            )
-        if not self._path.parent.is_dir():
-            raise LedgerError(f"{self.name} cannot be made: the folder {self._path.parent} does not exist")
-        tries_left = int(self._busy_timeout / _PATIENCE)
-        connection: sqlite3.Connection | None = None
-        while connection is None:
-            try:
-                connection = self._connected()
-            except sqlite3.Error as error:
-                # Nobody waits for the lock that a change of the journal's mode needs, hence this loop.
-                if not is_busy(error) or not tries_left:
-                    raise translated(error, self.name) from error
-                tries_left -= 1
-                time.sleep(_PATIENCE)
-        self._connection, self._identity = connection, self._look()
-        return connection
+_FILES: Final[weakref.WeakSet[DatabaseFile]] = weakref.WeakSet()
+_held: Final[list[DatabaseFile]] = []
 
-    def _connected(self) -> sqlite3.Connection:
-        if not self._is_read_only:
-            self._make()
-        connection = sqlite3.connect(
-            f"{self._path.as_uri()}?mode={'ro' if self._is_read_only else 'rw'}",
-            uri=True,
-            timeout=self._busy_timeout,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=64,
-        )
-        try:
-            self._prepare(connection)
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
-            raise
-        return connection
 
-    def _make(self) -> None:
-        """An empty file that only its owner may read; the files that SQLite puts beside it are as private."""
-        with contextlib.suppress(FileExistsError):
-            try:
-                # Closing a file lets go of all locks that this process has on it, so it is made unopened.
-                os.mknod(self._path, 0o600 | stat.S_IFREG)
-            except (AttributeError, PermissionError):
-                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
-            except FileExistsError:
-                pass
+def _before_fork() -> None:
+    _held[:] = _FILES
+    for file in _held:
+        file.hold()
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        if self._is_read_only:
-            version = version_of(connection, self.name)
-            if version < len(VERSIONS):
-                raise LedgerError(f"{self.name} is of an older version; open it for writing once")
-            return
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        if version_of(connection, self.name) < len(VERSIONS):
-            bring_up_to_date(connection, self.name)
+
+def _after_fork_in_parent() -> None:
+    for file in _held:
+        file.go_on()
+    _held.clear()
+
+
+def _after_fork_in_child() -> None:
+    for file in _held:
+        file.abandon()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )

@@ -11,6 +11,7 @@ statement and, in a busy process, waits 5 ms to get it back.
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 from typing import Final
 
 from ldtrack.exceptions import LedgerError
@@ -121,7 +122,7 @@ VERSIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
 """What leads from each version to the next; the first entry makes a file out of nothing."""
 
 
-def version_of(connection: sqlite3.Connection, path: str) -> int:
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
     """The version of the file, 0 if there is nothing in it; refuses files that are not ours to touch."""
     [(application, version, tables)] = connection.execute(
         "SELECT (SELECT application_id FROM pragma_application_id),"
@@ -137,7 +138,7 @@ def version_of(connection: sqlite3.Connection, path: str) -> int:
     return int(version)
 
 
-def bring_up_to_date(connection: sqlite3.Connection, path: str) -> None:
+def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     """Make the file what this version expects, in one transaction; nothing if somebody else has."""
     if version_of(connection, path) == 0:
         # Neither can be changed once there is something in the file.

@@ -16,8 +16,9 @@ from ldtrack import ids
 from ldtrack.core.batch import Aside, Batch, Standing
 from ldtrack.core.row import Row
 from ldtrack.ledgers.sqlite import statements as sql
-from ldtrack.ledgers.sqlite.file import DatabaseFile, Synchronous
+from ldtrack.ledgers.sqlite.file import DatabaseFile
 from ldtrack.ledgers.sqlite.housekeeping import Housekeeping
+from ldtrack.ledgers.sqlite.opening import Options, Synchronous
 from ldtrack.typing import Clock
 
 __all__ = ["SQLiteStore"]
@@ -56,12 +57,13 @@ class SQLiteStore:
             raise ValueError(f"keep_claims must be positive, got {keep_claims!r}")
         if busy_timeout < 0:
             raise ValueError(f"busy_timeout must not be negative, got {busy_timeout!r}")
-        self._file = DatabaseFile(
-            Path(path), synchronous=synchronous, busy_timeout=busy_timeout, is_read_only=read_only
-        )
+        options = Options(synchronous=synchronous, busy_timeout=busy_timeout, is_read_only=read_only)
+        self._file = DatabaseFile(Path(path), options)
         self._clock = clock or ids.SystemClock()
         self._new_payload_id = new_payload_id
-        self._housekeeping = Housekeeping(self._file, keep_ms=int(keep_claims * 1000))
+        self._housekeeping = Housekeeping(
+            self._file, keep_ms=int(keep_claims * 1000), busy_timeout=busy_timeout
+        )
 
     def _now_ms(self) -> int:
         return int(self._clock.time() * 1000)

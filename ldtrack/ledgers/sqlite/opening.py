@@ -1,0 +1,196 @@
+"""How the file of a SQLite ledger is opened, and how it is known again.
+
+Rule for this file: from a path to a connection that is ready for use, or to a sentence that says why not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+import attrs
+
+from ldtrack.exceptions import LedgerError
+from ldtrack.ids import SystemClock
+from ldtrack.ledgers.sqlite import forks
+from ldtrack.ledgers.sqlite.faults import is_busy, translated
+from ldtrack.ledgers.sqlite.schema import OLDEST_SQLITE, VERSIONS, bring_up_to_date, version_of
+from ldtrack.ledgers.store import UnavailableError
+
+__all__ = ["Opened", "Options", "Synchronous", "opened"]
+
+Synchronous = Literal["FULL", "NORMAL"]
+
+_PATIENCE: Final = 0.01
+"""Seconds between tries of what SQLite does not wait for by itself."""
+_PRAGMAS: Final = (
+    "cache_size = -8192",  # in KiB
+    "wal_autocheckpoint = 2000",  # in pages: 16 MB
+    "journal_size_limit = 67108864",
+    "temp_store = MEMORY",  # a full /tmp must not fail a claim
+    "secure_delete = FAST",
+    "cell_size_check = ON",
+)
+
+
+@attrs.frozen
+class Options:
+    """What a store was made with, as far as its file is concerned."""
+
+    synchronous: Synchronous
+    busy_timeout: float
+    is_read_only: bool
+
+
+@attrs.frozen
+class Opened:
+    """A connection, and by what its files are known again."""
+
+    connection: sqlite3.Connection
+    path: Path
+    wal: str
+    memory: int | None
+    """The inode of the memory that all who have the file open share."""
+    is_immutable: bool
+    """Whether nobody was writing, and nothing beside the file could be written to tell that we read."""
+    _identity: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection, path: Path, *, is_immutable: bool) -> Opened:
+        """The connection, and the files that are there now."""
+        # SQLite follows links before it looks for the files beside a database.
+        beside = os.path.realpath(path)
+        try:
+            memory = os.stat(f"{beside}-shm").st_ino  # noqa: PTH116 - beside a text
+        except OSError:
+            memory = None
+        wal = f"{beside}-wal"
+        return cls(connection, path, wal, memory, is_immutable, _look(path, None if is_immutable else wal))
+
+    def is_still_there(self) -> bool:
+        """Whether what this connection writes to is what others find at the path."""
+        return self._identity == _look(self.path, None if self.is_immutable else self.wal)
+
+    def complain(self) -> None:
+        """Say what became of the file, unless it is still there."""
+        if self.is_still_there():
+            return
+        if self.is_immutable:
+            raise UnavailableError(f"{self.path} was written while it was being read")
+        raise LedgerError(
+            f"{self.path} was deleted or replaced while the ledger had it open: what was recorded in it is "
+            "wherever it went; the next call begins with the file that is there then"
+        )
+
+
+def _look(path: Path, wal: str | None) -> tuple[int, ...] | None:
+    """Which files are there. Asked after every call: hence no ``Path``, which costs twice as much."""
+    try:
+        main = os.stat(path)  # noqa: PTH116 - as said above
+        if wal is None:
+            return main.st_dev, main.st_ino, main.st_mtime_ns, main.st_size
+        return main.st_dev, main.st_ino, os.stat(wal).st_ino  # noqa: PTH116 - as said above
+    except OSError:
+        return None
+
+
+def opened(path: Path, options: Options) -> Opened:
+    """A connection to the file, which is made if need be."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise LedgerError(
+            f"this Python comes with SQLite {sqlite3.sqlite_version}, and the ledger needs "
+            f"{'.'.join(map(str, OLDEST_SQLITE))} or newer; use a newer build of Python"
+        )
+    if not path.parent.is_dir():
+        raise LedgerError(f"{path} cannot be opened: there is no folder {path.parent}; make it first")
+    if forks.is_stranded(path):
+        raise LedgerError(
+            f"{path} cannot be used in this forked child: it was being closed or replaced while the process "
+            "forked; start the child again"
+        )
+    until = SystemClock.monotonic_ns() + int(options.busy_timeout * 1e9)
+    while True:
+        patience = (until - SystemClock.monotonic_ns()) / 1e9
+        try:
+            return _read_only(path, patience) if options.is_read_only else _writable(path, options, patience)
+        except sqlite3.Error as error:
+            # SQLite itself does not wait for the lock that a change of the journal's mode needs.
+            if not is_busy(error) or patience <= 0:
+                raise translated(error, path) from error
+            time.sleep(_PATIENCE)
+
+
+def _writable(path: Path, options: Options, patience: float) -> Opened:
+    _make(path)
+    connection = _connected(path, "mode=rw", patience)
+    with _closing_on_error(connection):
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute(f"PRAGMA synchronous = {options.synchronous}")
+        if version_of(connection, path) < len(VERSIONS):
+            bring_up_to_date(connection, path)
+        connection.execute(f"PRAGMA busy_timeout = {int(options.busy_timeout * 1000)}")
+        now = Opened.of(connection, path, is_immutable=False)
+        # Read again: if the file was replaced meanwhile, this looks at the log that is gone.
+        version_of(connection, path)
+    return now
+
+
+def _read_only(path: Path, patience: float) -> Opened:
+    # Without the files beside it nobody is writing. To make them would be to write, and to make them ours.
+    is_immutable = not Path(f"{os.path.realpath(path)}-wal").exists()
+    connection = _connected(path, "mode=ro&immutable=1" if is_immutable else "mode=ro", patience)
+    with _closing_on_error(connection):
+        now = Opened.of(connection, path, is_immutable=is_immutable)
+        version = version_of(connection, path)
+        if version < len(VERSIONS):
+            raise LedgerError(
+                f"{path} was written by an older ldtrack, or never: its schema has version {version}, and "
+                f"this one reads {len(VERSIONS)}; open it for writing once"
+            )
+    return now
+
+
+def _connected(path: Path, how: str, patience: float) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.as_uri()}?{how}",
+        uri=True,
+        timeout=max(patience, 0.0),
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=64,
+    )
+
+
+@contextlib.contextmanager
+def _closing_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.close()
+        raise
+
+
+def _make(path: Path) -> None:
+    """An empty file that only its owner may read; the files that SQLite puts beside it are as private."""
+    try:
+        try:
+            # Closing a file lets go of all locks that this process has on it, so it is made unopened.
+            os.mknod(path, 0o600 | stat.S_IFREG)
+        except (AttributeError, PermissionError):
+            # Not everywhere may everybody do that, and it may be there after all.
+            if not path.exists():
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise LedgerError(
+            f"{path} cannot be made: {error.strerror}; see the permissions of its folder"
+        ) from error
