@@ -16,6 +16,7 @@ from typing import Final, Protocol, cast
 
 import attrs
 
+from ldtrack.cli.errors import CommandError
 from ldtrack.ids import SDK_NAME, VERSION
 
 __all__ = ["COMMANDS", "Command", "main"]
@@ -37,6 +38,8 @@ COMMANDS: Final = (
     Command(
         "demo", "see it work, offline: users, two models, and what LaunchDarkly received", "ldtrack.cli.demo"
     ),
+    Command("relay", "deliver what a durable ledger has recorded, until told to stop", "ldtrack.cli.relay"),
+    Command("ledger", "look at a durable ledger, and deal with what was refused", "ldtrack.cli.ledger"),
 )
 
 
@@ -59,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         module.add_arguments(by_name[called.name])
         code = module.run(parser.parse_args(words))
         sys.stdout.flush()
+    except CommandError as error:
+        print(f"{SDK_NAME} {called.name}: {error}", file=sys.stderr)
+        return error.code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
