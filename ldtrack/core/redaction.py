@@ -34,8 +34,8 @@ def _redacted_kind(context: Mapping[str, Any], privacy: Privacy) -> dict[str, An
     hides_all = privacy.all_attributes_private or context.get("anonymous") is True
     private: dict[_Path, str] = {}
     if not hides_all:
-        for reference in references((*privacy.private_attributes, *own_references(context))):
-            private.setdefault(reference.path, reference.text)
+        listed = references((*privacy.private_attributes, *own_references(context)))
+        private = {reference.path: reference.text for reference in listed}
     shown: dict[str, Any] = {}
     hidden: list[str] = []
     for name, value in context.items():

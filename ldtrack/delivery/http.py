@@ -188,9 +188,7 @@ def _reply(response: urllib3.BaseHTTPResponse) -> Reply:
         ended = not response.read(1)
     except (urllib3.exceptions.HTTPError, OSError):
         is_whole = ended = False
-    if ended:
-        response.release_conn()
-    else:
+    if not ended:  # what is read to its end gives its connection back by itself
         response.close()
     return Reply(response.status, response.headers, text.decode("utf-8", "replace"), is_whole)
 
