@@ -70,6 +70,6 @@ class Facts:
         if self.eviction in {None, "noeviction"}:
             return ""
         return (
-            f"this Redis may evict claims and pending events when memory runs short (maxmemory-policy "
+            f"it may evict claims and pending events when memory runs short (maxmemory-policy "
             f"{self.eviction}): events would be lost or counted twice; set maxmemory-policy to noeviction"
         )

@@ -32,7 +32,8 @@ Client: TypeAlias = "redis.Redis | RedisCluster"
 
 _abandoned: Final[list[Client]] = []
 """The parent's clients, in a forked child: kept, since letting go of one would close its connection."""
-_warned: Final[set[tuple[str, str]]] = set()
+_told: Final[set[tuple[str, str]]] = set()
+"""What was said of which server."""
 
 
 Command: TypeAlias = "tuple[str | bytes | int, ...]"
@@ -75,7 +76,7 @@ class Link:
         self._check = check
         self._driver = driver
         self._client: Client | None = None
-        self.facts = Facts()
+        self.facts: Facts | None = None
         # Connects to nothing yet: what is wrong with the address is said right away.
         redis.Redis.from_url(url, **self._options()).close()
 
@@ -118,7 +119,7 @@ class Link:
         except BaseException:
             client.close()
             raise
-        self._warn(facts)
+        self._tell(facts)
         self._client = client
         return client
 
@@ -135,13 +136,14 @@ class Link:
             own |= {"socket_connect_timeout": self._timeout / 2, "socket_keepalive": True}
         return own | dict(self._driver)
 
-    def _warn(self, facts: Facts) -> None:
+    def _tell(self, facts: Facts) -> None:
         """Once for each server, not for each store and each time it connects."""
         parts = urlsplit(self._url)
-        known = (parts.netloc.rpartition("@")[2] + parts.path, facts.warning)
-        if facts.warning and known not in _warned:
-            _warned.add(known)
-            log.warning("ldtrack: %s", facts.warning)
+        server = parts.netloc.rpartition("@")[2] + parts.path
+        for level, sentence in ((logging.INFO, facts.durability), (logging.WARNING, facts.warning)):
+            if sentence and (server, sentence) not in _told:
+                _told.add((server, sentence))
+                log.log(level, "ldtrack's Redis at %s: %s", server, sentence)
 
 
 def _ask(client: Client, calls: Sequence[Call], then: Sequence[Command]) -> list[Any]:

@@ -31,6 +31,8 @@ LAYOUT: Final = 1
 """Of the keys; a later one that is not compatible gets another number."""
 MAX_ROWS: Final = 500
 """How many rows one script takes: the server does nothing else meanwhile, and that should be milliseconds."""
+MAX_CHARS: Final = 4_000_000
+"""How many characters their bodies have, unless it is one row."""
 
 
 class RedisStore:
@@ -63,8 +65,8 @@ class RedisStore:
 
     @property
     def durability(self) -> str:
-        """What a recorded claim survives on this server, in a sentence; known once it was connected to."""
-        return self._link.facts.durability
+        """What a recorded claim survives on this server, in a sentence; empty before it was connected to."""
+        return "" if self._link.facts is None else self._link.facts.durability
 
     # Claims
 
@@ -101,8 +103,13 @@ class RedisStore:
             for position, row in enumerate(rows):
                 of_shard.setdefault(shard_of(row.run_id, count), []).append(position)
         for number, positions in of_shard.items():
-            for begin in range(0, len(positions), MAX_ROWS):
-                yield self._shards[number], positions[begin : begin + MAX_ROWS]
+            begin = size = 0
+            for end, position in enumerate(positions):
+                size += len(rows[position].body)
+                if end - begin == MAX_ROWS or (size > MAX_CHARS and end > begin):
+                    yield self._shards[number], positions[begin:end]
+                    begin, size = end, len(rows[position].body)
+            yield self._shards[number], positions[begin:]
 
     def _recording(self, shard: Shard, rows: Sequence[Row]) -> Call:
         runs: dict[str, int] = {}
@@ -224,7 +231,8 @@ class RedisStore:
         return [Call(scripts.OPEN, self._shards[0].keys, [len(self._shards), LAYOUT])]
 
     def _agree(self, told: list[Any]) -> None:
-        if self._wait_replicas and self._link.facts.is_cluster:
+        facts = self._link.facts
+        if self._wait_replicas and facts is not None and facts.is_cluster:
             raise LedgerError(
                 "wait_replicas is for one server with replicas, and this is a Redis Cluster; leave it out"
             )

@@ -1,0 +1,1 @@
+local queue, aside, batches, due, state = unpack(KEYS, 1, 5)
