@@ -71,6 +71,17 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         except StopIteration as end:
             return end.value
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the server, or something on the way, has ended it meanwhile."""
+        try:
+            # What a server says when it goes comes before the end of the stream.
+            for _ in range(2):
+                self.pgconn.consume_input()
+        except psycopg.Error:
+            return True
+        return self.closed
+
     def rows(self, statement: bytes, parameters: dict[str, object] | None = None) -> Rows:
         """The rows that a statement answers with, if it answers with rows."""
         cursor = self.execute(statement, parameters, prepare=True)
@@ -91,9 +102,9 @@ class Session:
 
     def __enter__(self) -> Connection:
         ends_at = time.monotonic() + self._timeout
-        connection = self._connection
-        if connection is None or connection.closed:
-            connection = self._connect(ends_at)
+        if self._connection is not None and self._connection.is_cut:
+            self.close()
+        connection = self._connection or self._connect(ends_at)
         connection.ends_at = ends_at
         return connection
 
