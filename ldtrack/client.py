@@ -21,6 +21,7 @@ from ldtrack.core.privacy import Privacy
 from ldtrack.core.signing import TokenSigner
 from ldtrack.core.token import TokenClaims, decode_token, encode_token
 from ldtrack.delivery import LDClientDestination
+from ldtrack.delivery.background import BackgroundRelay
 from ldtrack.ids import SDK_NAME, VERSION, SystemClock, new_run_id
 from ldtrack.ledgers import MemoryLedger
 from ldtrack.providers import ReaderRegistry
@@ -29,7 +30,15 @@ from ldtrack.tracking.tracker import Tracker
 from ldtrack.typing import Ledger
 
 if TYPE_CHECKING:
-    from ldtrack.typing import Clock, Estimator, FlushResult, LaunchDarklyClient, NewRunId, Reader
+    from ldtrack.typing import (
+        Clock,
+        Destination,
+        Estimator,
+        FlushResult,
+        LaunchDarklyClient,
+        NewRunId,
+        Reader,
+    )
 
 __all__ = ["AIClient"]
 
@@ -41,11 +50,13 @@ class AIClient(ConfigMethods):
     """Evaluates AI Configs and tracks their runs, over an ``LDClient`` or an ``AsyncLDClient``.
 
     Use it as ``async with AIClient(ld_client) as ai``. It may be used without entering when nothing has to
-    run in the background, which is so unless an ``idle_limit`` is set. It never closes ``ld_client``: who
-    made it closes it, after this client.
+    run in the background, which is so unless an ``idle_limit`` or a ``destination`` is set. It never closes
+    ``ld_client``: who made it closes it, after this client.
 
     ``ledger`` decides what is recorded once. By default that is a ``MemoryLedger`` of this client's own:
     another client, in this process or elsewhere, knows nothing of what this one has recorded.
+    ``destination`` is where a durable ledger's events are delivered to, by a relay that runs while this
+    client is entered. Without one a durable ledger only records, and some other relay delivers.
     ``signer`` signs resumption tokens, and refuses unsigned ones.
     ``readers`` are asked before the built-in ones.
     ``usage_events=False`` silences the events about this library itself.
@@ -65,6 +76,7 @@ class AIClient(ConfigMethods):
         ld_client: LaunchDarklyClient,
         *,
         ledger: Ledger | None = None,
+        destination: Destination | None = None,
         signer: TokenSigner | None = None,
         clock: Clock | None = None,
         run_ids: NewRunId = new_run_id,
@@ -81,13 +93,13 @@ class AIClient(ConfigMethods):
     ) -> None:
         _require_seconds(idle_limit=idle_limit, settle_timeout=settle_timeout, close_timeout=close_timeout)
         _require_kinds(signer=(signer, TokenSigner), privacy=(privacy, Privacy), ledger=(ledger, Ledger))
-        clock = clock or SystemClock()
         self._signer = signer
-        self._clock = clock
+        self._clock = clock = clock or SystemClock()
         self._usage_events = usage_events
         self._is_introduced = False
         self._sweeper: asyncio.Task[None] | None = None
         self._pass_through = LDClientDestination(ld_client)
+        readable = _redact(ledger, privacy_of(ld_client), privacy)
         self._recorder = Recorder(
             ledger=ledger or MemoryLedger(self._pass_through),
             clock=clock,
@@ -100,11 +112,12 @@ class AIClient(ConfigMethods):
             close_timeout=close_timeout,
             new_estimator=estimator,
         )
+        self._background = BackgroundRelay(self._recorder.ledger, destination, self._recorder.failed)
         super().__init__(
             ld_client,
             self._recorder,
             escape_html=escape_html,
-            privacy=privacy_of(ld_client) if privacy is None else privacy,
+            privacy=readable,
             blocking_store=blocking_store,
         )
         if not self._pass_through.is_async:
@@ -116,6 +129,7 @@ class AIClient(ConfigMethods):
     async def __aenter__(self) -> Self:
         """Start what runs in the background; there is no wait to cancel."""
         self._introduce()
+        self._background.start()
         if self._recorder.idle_limit is not None and self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().create_task(self._sweep_forever())
         return self
@@ -142,12 +156,7 @@ class AIClient(ConfigMethods):
         await self._recorder.drain()
         if sweeper is not None:
             await asyncio.wait([sweeper])
-        ledger = self._recorder.ledger
-        for what, step in (("flush", lambda: ledger.flush(timeout)), ("close", ledger.aclose)):
-            try:
-                await step()
-            except Exception as error:  # noqa: BLE001 - C5: closing must not hide what the app raised
-                self._recorder.failed(what, error)
+        await self._background.aclose(timeout)
 
     async def flush(self, timeout: float = 5.0) -> FlushResult:
         """Push what was recorded on its way, for at most ``timeout`` seconds; cancelling loses nothing.
@@ -155,7 +164,7 @@ class AIClient(ConfigMethods):
         The result is truthy only if everything recorded before is known to be delivered. An ``LDClient``
         never says so: what was handed to one counts as unconfirmed.
         """
-        return await self._recorder.ledger.flush(timeout)
+        return await self._background.flush(timeout)
 
     @property
     def stats(self) -> Stats:
@@ -233,6 +242,16 @@ class AIClient(ConfigMethods):
         while True:
             await asyncio.sleep((self._recorder.idle_limit or 0) / 4)
             self.sweep()
+
+
+def _redact(ledger: Ledger | None, configured: Privacy, given: Privacy | None) -> Privacy:
+    """Have a ledger that writes contexts down leave out what is private; returns what templates go by."""
+    guard = getattr(ledger, "guard", None)
+    if guard is not None:
+        guard(configured)
+        if given is not None:
+            guard(given)
+    return configured if given is None else given
 
 
 def _require_seconds(**limits: Any) -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "Clock",
     "Destination",
     "Estimator",
+    "Flight",
     "FlushResult",
     "LaunchDarklyClient",
     "Ledger",
@@ -76,6 +77,34 @@ class Clock(Protocol):
         ...
 
 
+class Flight(Protocol):
+    """A claim that a ledger has taken over and not answered yet: of an ``asyncio.Future``, what is used."""
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that it will be answered in."""
+        ...
+
+    def done(self) -> bool:
+        """Whether there is an answer."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether the ledger gave the claim up."""
+        ...
+
+    def exception(self) -> BaseException | None:
+        """Why the claim could not be recorded, or ``None`` if there is a result."""
+        ...
+
+    def result(self) -> bool:
+        """Whether the claim was the first."""
+        ...
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        """Have this called with the flight, in its loop, once there is an answer."""
+        ...
+
+
 @runtime_checkable
 class Ledger(Protocol):
     """Decides which claim came first, and keeps its events until they are delivered."""
@@ -85,13 +114,13 @@ class Ledger(Protocol):
         """How many claims it has recorded, as far as this process knows."""
         ...
 
-    def submit(self, claim: Claim) -> bool | asyncio.Future[bool]:
+    def submit(self, claim: Claim) -> bool | Flight:
         """Take a claim over, at once and without waiting.
 
         ``True``: it was the first and is recorded. ``False``: another one was. A ledger that has to wait
-        answers with a future of the running loop; with no loop running it answers at once, blocking if it
-        must. It raises ``LedgerError`` (or lets the future raise it) when it cannot record; the claim has
-        then left no trace. A metric without a slot is always first.
+        answers with a flight, such as a future of the running loop; with no loop running it answers at
+        once, blocking if it must. It raises ``LedgerError`` (or lets the flight raise it) when it cannot
+        record; the claim has then left no trace. A metric without a slot is always first.
         """
         ...
 
@@ -119,7 +148,7 @@ class Outlet(Protocol):
 class PatientLedger(Ledger, Protocol):
     """What a ledger may offer besides when its answers take time. Whoever claims looks for each of these."""
 
-    def submit_quietly(self, claim: Claim) -> bool | asyncio.Future[bool]:
+    def submit_quietly(self, claim: Claim) -> bool | Flight:
         """``submit`` for a claim that nobody waits for: it never blocks, and an error reaches nobody.
 
         A ledger that cannot record such a claim keeps it somewhere else if it can. With no loop running it
@@ -127,7 +156,7 @@ class PatientLedger(Ledger, Protocol):
         """
         ...
 
-    def leave(self, flight: asyncio.Future[bool]) -> None:
+    def leave(self, flight: Any) -> None:
         """Nobody waits for this answer any more: from here on the claim is a quiet one."""
         ...
 

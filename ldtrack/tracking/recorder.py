@@ -28,6 +28,7 @@ from ldtrack.tracking.vigils import Vigils
 from ldtrack.typing import Clock, Estimator, Ledger, NewRunId, Reader
 
 if TYPE_CHECKING:
+    from ldtrack.core.batch import Standing
     from ldtrack.tracking.call import Call
 
 __all__ = ["Recorder", "Stats"]
@@ -60,6 +61,16 @@ class Stats:
     """What failed while recording implicitly, by kind; each kind is logged once."""
     open_calls: int
     """Streams and calls that have not ended."""
+    pending: int | None = None
+    """Claims in the ledger that are not delivered yet, as of the last look; ``None`` if it does not tell."""
+    delivered: int | None = None
+    """Claims that were delivered since the ledger was made."""
+    set_aside: int | None = None
+    """Claims that the destination refused; they are kept with the reason."""
+    oldest_s: float | None = None
+    """How many seconds ago the oldest of the pending claims was recorded."""
+    last_error: str = ""
+    """What last kept a claim from being recorded."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -108,11 +119,18 @@ class Recorder:
 
     def stats(self) -> Stats:
         """A snapshot of the counters."""
+        standing: Standing | None = getattr(self.ledger, "last_standing", None)
+        oldest_ms = None if standing is None else standing.oldest_ms
         return Stats(
             recorded=self.ledger.recorded,
             duplicates=self.duplicates,
             failures=MappingProxyType(dict(self.failures)),
             open_calls=len(self.open_calls),
+            pending=None if standing is None else standing.pending,
+            delivered=None if standing is None else standing.delivered,
+            set_aside=None if standing is None else standing.set_aside,
+            oldest_s=None if oldest_ms is None else max(0.0, self.clock.time() - oldest_ms / 1000),
+            last_error=getattr(self.ledger, "last_error", ""),
         )
 
     def duplicate(self, metric: Metric, run_id: str) -> None:

@@ -19,11 +19,11 @@ from ldtrack.core.values import OUTCOME_OF, Ending, LDAIMetrics, MetricSummary, 
 from ldtrack.exceptions import MisuseError
 from ldtrack.tracking.call import Call, ending_of
 from ldtrack.tracking.operation import result_of
-from ldtrack.tracking.run_slots import Flight
+from ldtrack.tracking.run_slots import landed
 from ldtrack.tracking.source import Source, StreamSource
 from ldtrack.tracking.stream import TrackedStream
 from ldtrack.tracking.track_methods import TrackMethods
-from ldtrack.typing import Reader
+from ldtrack.typing import Flight, Reader
 
 if TYPE_CHECKING:
     from ldtrack.core.slots import Metric
@@ -101,7 +101,7 @@ class Run(TrackMethods):
         flights = self._settle(self._end_calls(error))
         await self._close_streams(error)
         if flights:
-            await asyncio.wait(flights, timeout=self._recorder.settle_timeout)
+            await landed(flights, self._recorder.settle_timeout)
 
     async def _close_streams(self, left_by: BaseException | None) -> None:
         """Close what is still open, all of it within one time limit; what takes longer is left to a task."""
@@ -258,6 +258,9 @@ class Run(TrackMethods):
 
     def _record(self, metric: Metric, value: Any) -> Literal[True] | Awaitable[bool]:
         return self.tracker._record(metric, value)
+
+    def _duplicate(self, metric: Metric) -> Literal[False]:
+        return self.tracker._duplicate(metric)
 
     async def _record_all(self, metric: Metric, values: list[Any]) -> bool:
         return await self.tracker._record_all(metric, values)

@@ -40,6 +40,10 @@ class TrackMethods:
         """
         raise NotImplementedError  # pragma: no cover - every subclass says how
 
+    def _duplicate(self, metric: Metric) -> Literal[False]:
+        """Note that a call recorded nothing, since its slot is filled."""
+        raise NotImplementedError  # pragma: no cover - every subclass says how
+
     async def _record_all(self, metric: Metric, values: list[Any]) -> bool:
         raise NotImplementedError  # pragma: no cover - every subclass says how
 
@@ -55,7 +59,7 @@ class TrackMethods:
         Cancelling the wait neither loses nor repeats the metric.
         """
         recorded = self._record(DURATION, whole_ms(duration, "duration"))
-        return recorded is True or await recorded
+        return recorded is True or await recorded or self._duplicate(DURATION)
 
     async def track_time_to_first_token(self, time_to_first_token: float) -> bool:
         """Record the time to the first token, in milliseconds; ``False`` if that was recorded already.
@@ -63,7 +67,7 @@ class TrackMethods:
         Cancelling the wait neither loses nor repeats the metric.
         """
         recorded = self._record(FIRST_TOKEN, whole_ms(time_to_first_token, "time_to_first_token"))
-        return recorded is True or await recorded
+        return recorded is True or await recorded or self._duplicate(FIRST_TOKEN)
 
     async def track_tokens(self, tokens: TokenUsage) -> bool:
         """Record the token usage; ``False`` if it was recorded already, or is empty and spends nothing.
@@ -78,7 +82,7 @@ class TrackMethods:
         if tokens.is_empty:
             return False
         recorded = self._record(TOKENS, tokens)
-        return recorded is True or await recorded
+        return recorded is True or await recorded or self._duplicate(TOKENS)
 
     async def track_success(self) -> bool:
         """Record that the run succeeded; ``False`` if its outcome was recorded already.
@@ -86,7 +90,7 @@ class TrackMethods:
         Cancelling the wait neither loses nor repeats the metric.
         """
         recorded = self._record(OUTCOME, True)
-        return recorded is True or await recorded
+        return recorded is True or await recorded or self._duplicate(OUTCOME)
 
     async def track_error(self) -> bool:
         """Record that the run failed; ``False`` if its outcome was recorded already.
@@ -94,7 +98,7 @@ class TrackMethods:
         Cancelling the wait neither loses nor repeats the metric.
         """
         recorded = self._record(OUTCOME, False)
-        return recorded is True or await recorded
+        return recorded is True or await recorded or self._duplicate(OUTCOME)
 
     async def track_feedback(self, feedback: FeedbackLike) -> bool:
         """Record what the user thought of the answer; ``False`` if feedback was recorded already.
@@ -102,7 +106,7 @@ class TrackMethods:
         Cancelling the wait neither loses nor repeats the metric.
         """
         recorded = self._record(FEEDBACK, Feedback.parse(feedback))
-        return recorded is True or await recorded
+        return recorded is True or await recorded or self._duplicate(FEEDBACK)
 
     async def track_tool_call(self, tool_key: str) -> bool:
         """Record one tool call; every call is recorded.
@@ -110,7 +114,7 @@ class TrackMethods:
         Cancelling the wait neither loses nor repeats the metric.
         """
         recorded = self._record(TOOL_CALL, key_of(tool_key, "tool_key"))
-        return recorded is True or await recorded
+        return recorded is True or await recorded or self._duplicate(TOOL_CALL)
 
     async def track_tool_calls(self, tool_keys: Iterable[str]) -> bool:
         """Record several tool calls, all of them or, if one is not a key, none; ``False`` for none at all.
@@ -137,7 +141,7 @@ class TrackMethods:
         if not judge_result.is_scored:
             return False
         recorded = self._record(JUDGE_SCORE, judge_result)
-        return recorded is True or await recorded
+        return recorded is True or await recorded or self._duplicate(JUDGE_SCORE)
 
     @overload
     async def track_duration_of(self, func: Callable[[], Awaitable[T]]) -> T: ...

@@ -6,9 +6,9 @@ trackers of a run share.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from ldtrack.core.events import Attribution
 from ldtrack.core.settlement import DurationBasis, Facts
@@ -27,7 +27,7 @@ from ldtrack.exceptions import MisuseError
 from ldtrack.ledgers.refusing import RefusingLedger
 from ldtrack.tracking.operation import result_of
 from ldtrack.tracking.run import Run, RunOptions
-from ldtrack.tracking.run_slots import Flight, RunSlots
+from ldtrack.tracking.run_slots import RunSlots
 from ldtrack.tracking.track_methods import TrackMethods
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ldtrack.tracking.recorder import Recorder
     from ldtrack.tracking.source import StreamSource
     from ldtrack.tracking.stream import TrackedStream
-    from ldtrack.typing import Estimator, Reader
+    from ldtrack.typing import Estimator, Flight, Reader
 
 __all__ = ["Tracker"]
 
@@ -48,6 +48,17 @@ def _refusal_of(context: Context) -> RefusingLedger:
 
 
 _new = tuple.__new__
+
+
+class _NotFirst:
+    """Awaited, it says at once that another claim was the first."""
+
+    def __await__(self) -> Generator[Any, Any, Literal[False]]:
+        return False
+        yield
+
+
+_NOT_FIRST: Final = _NotFirst()
 
 
 class Tracker(TrackMethods):
@@ -176,14 +187,17 @@ class Tracker(TrackMethods):
         # Claim(...) calls, without the call in between.
         events_of = metric.events
         claim = _new(Claim, (self.run_id, metric, events_of(self._data, value), self._context))
-        answer = self._slots.claim(claim, value)
-        return True if answer is True else self._answer_to(claim, value, answer)
+        slots = self._slots
+        answer = slots.claim(claim, value)
+        if answer is True:
+            return True
+        if answer is None:
+            return slots.answer_after(claim, value)
+        return _NOT_FIRST if answer is False else slots.waiter(answer)
 
-    async def _answer_to(self, claim: Claim, value: object, answer: Flight | Literal[False] | None) -> bool:
-        recorded = answer is not False and await self._slots.answer_to(claim, value, answer)
-        if not recorded:
-            self._recorder.duplicate(claim.metric, self.run_id)
-        return recorded
+    def _duplicate(self, metric: Metric) -> Literal[False]:
+        self._recorder.duplicate(metric, self.run_id)
+        return False
 
     async def _record_all(self, metric: Metric, values: list[Any]) -> bool:
         if not values:
@@ -192,7 +206,10 @@ class Tracker(TrackMethods):
         events = [event for value in values for event in metric.events(self._data, value)]
         claim = Claim(self.run_id, metric, tuple(events), self._context)
         answer = self._slots.claim(claim, values)
-        return answer is True or await self._answer_to(claim, values, answer)
+        if isinstance(answer, bool):
+            return answer
+        assert answer is not None, "nothing queues for a metric without a slot"
+        return await self._slots.waiter(answer)
 
     def _record_quietly(self, metric: Metric, value: object) -> Flight | None:
         """Record without waiting and without raising: what runs and streams do on their exits."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 from ldai.tracker import FeedbackKind, LDAIConfigTracker
 from ldai.tracker import TokenUsage as OfficialUsage
@@ -53,6 +53,9 @@ class CheckThenSet(TrackMethods):
             return False
         self._keep(metric, value)
         return True
+
+    def _duplicate(self, metric: Metric) -> Literal[False]:
+        return False
 
     async def _submit(self, metric: Metric, value: Any) -> bool:
         data = ATTRIBUTION.data_of(self.resumption_token)
