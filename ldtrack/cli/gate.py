@@ -6,18 +6,30 @@ Rule for this file: counting what is on loan. What a relay does with it is not i
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Final
 
 from ldtrack.core.batch import Batch, Standing
+from ldtrack.core.pacing import PROBE
 from ldtrack.typing import Backlog
 
 __all__ = ["Gate"]
 
+SOON: Final = 1.0
+LONGEST_PROBE: Final = 2 * PROBE
+"""Both in seconds."""
+
 
 class Gate:
-    """The backlog that a relay sees. Used by one event loop."""
+    """The backlog that a relay sees. Used by one event loop.
 
-    def __init__(self, backlog: Backlog) -> None:
+    A batch that was put off because the destination accepts nothing from us is there again soon, although the
+    relay takes its time: somebody may put the key right, and the relay be told to try at once.
+    """
+
+    def __init__(self, backlog: Backlog, *, is_locked: Callable[[], bool] = lambda: False) -> None:
         self._backlog = backlog
+        self._is_locked = is_locked
         self._is_closed = False
         self._asking = 0
         self._on_loan: set[str] = set()
@@ -60,6 +72,9 @@ class Gate:
 
     async def postpone(self, batch: Batch, seconds: float) -> None:
         """Give the batch back, for nobody to take before so long; cancelling the wait does not stop it."""
+        # What lets others go first for longer than that may be at fault itself, and keeps its turn.
+        if seconds <= LONGEST_PROBE and self._is_locked():
+            seconds = min(seconds, SOON)
         try:
             await self._backlog.postpone(batch, seconds)
         finally:

@@ -16,9 +16,10 @@ from typing import Any, Final
 
 import attrs
 
+from ldtrack.cli.address import LEDGER_FORMS, Address
 from ldtrack.cli.check import checked
 from ldtrack.cli.errors import DONE, NO_LEDGER, PENDING, WRONG_USAGE, CommandError
-from ldtrack.cli.opening import LEDGER_FORMS, Address, read_address
+from ldtrack.cli.opening import add_ledger_options, address_of, open_for_viewing, open_ledger, require_ledger
 from ldtrack.core.batch import Aside
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.durable import DurableLedger
@@ -67,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("ledger", metavar="LEDGER", help=LEDGER_FORMS)
+    add_ledger_options(parser)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="one JSON object, for programs")
     actions = parser.add_subparsers(dest="action", metavar="<action>", title="actions", required=True)
@@ -82,23 +84,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the operator says and return the exit code."""
-    address = read_address(arguments.ledger)
+    address = address_of(arguments.ledger, arguments)
     try:
         said = ACTIONS[arguments.action].do(address, arguments)
     except (LedgerError, UnavailableError) as error:
-        raise CommandError(NO_LEDGER, _hidden(str(error), address)) from error
+        raise CommandError(NO_LEDGER, address.hide(str(error))) from error
     if arguments.json:
         print(json.dumps(said.figures))
     else:
         for sentence in said.sentences:
             print(sentence)
     return said.code
-
-
-def _hidden(text: str, address: Address) -> str:
-    for secret in address.secrets:
-        text = text.replace(secret, "<hidden>")
-    return text
 
 
 def _asked(ledger: DurableLedger, *questions: Callable[[], Awaitable[Any]]) -> list[Any]:
@@ -116,15 +112,15 @@ def _asked(ledger: DurableLedger, *questions: Callable[[], Awaitable[Any]]) -> l
 
 def _told(address: Address) -> DurableLedger:
     """The ledger for changing it; a file that is not there is not made."""
-    address.require()
-    return address.open()
+    require_ledger(address)
+    return open_ledger(address)
 
 
 # Looking
 
 
 def _status(address: Address, _: argparse.Namespace) -> Said:
-    ledger = address.view()
+    ledger = open_for_viewing(address)
     [standing] = _asked(ledger, ledger.standing)
     oldest = standing.oldest_ms
     age = None if oldest is None else max(0.0, round(time.time() - oldest / 1000, 3))
@@ -151,7 +147,7 @@ def _status(address: Address, _: argparse.Namespace) -> Said:
 def _aside(address: Address, arguments: argparse.Namespace) -> Said:
     if arguments.limit < 1:
         raise CommandError(WRONG_USAGE, f"--limit must be at least 1, got {arguments.limit}")
-    ledger = address.view()
+    ledger = open_for_viewing(address)
     standing, found = _asked(ledger, ledger.standing, lambda: ledger.aside(arguments.limit))
     with_body = arguments.bodies
     claims = [
@@ -181,9 +177,9 @@ def _lines_of(claim: Aside, *, with_body: bool) -> list[str]:
 
 
 def _check(address: Address, arguments: argparse.Namespace) -> Said:
-    ledger = address.view()
+    ledger = open_for_viewing(address)
     _asked(ledger, ledger.standing)  # what cannot be opened at all says why
-    problems = checked(address.target, is_full=arguments.full) if address.kind == "sqlite" else []
+    problems = checked(address.target, is_full=arguments.full) if address.is_file else []
     figures = {"ledger": address.shown, "is_well": not problems, "problems": problems}
     if problems:
         return Said(figures, (f"{address.shown} is damaged:", *(f"  {each}" for each in problems)), PENDING)
@@ -201,7 +197,7 @@ def _retry(address: Address, _: argparse.Namespace) -> Said:
 
 def _discard(address: Address, arguments: argparse.Namespace) -> Said:
     if not arguments.yes:
-        ledger = address.view()
+        ledger = open_for_viewing(address)
         [standing] = _asked(ledger, ledger.standing)
         raise CommandError(
             WRONG_USAGE,
@@ -213,10 +209,10 @@ def _discard(address: Address, arguments: argparse.Namespace) -> Said:
 
 
 def _vacuum(address: Address, _: argparse.Namespace) -> Said:
-    if address.kind != "sqlite":
+    if not address.is_file:
         sentence = "a server gives room back by itself: nothing was done"
         return Said({"freed_bytes": None}, (sentence,))
-    address.require()
+    require_ledger(address)
     before = _size_of(address)
     store = SQLiteStore(address.target)
     try:

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
+from ldtrack.cli.address import HIDDEN
+
 __all__ = ["FORMATS", "Lines"]
 
 FORMATS: Final = ("json", "text")
-HIDDEN: Final = "<hidden>"
 
 
 class Lines:

@@ -1,21 +1,21 @@
 """From what stands on a command line to ledgers and destinations.
 
-Rule for this file: texts in, open-able things out. What is wrong with a text is said in a sentence, which
-never repeats a password.
+Rule for this file: values in, open-able things out; nothing is opened here.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
 
 import attrs
 
+from ldtrack.cli.address import Address, read_address
 from ldtrack.cli.errors import NO_LEDGER, WRONG_USAGE, CommandError
 from ldtrack.delivery import LaunchDarklyEvents
 from ldtrack.delivery.jsonl import JSONLines
@@ -25,135 +25,82 @@ from ldtrack.ledgers.sqlite import SQLiteLedger, SQLiteStore
 if TYPE_CHECKING:
     from ldtrack.typing import Destination
 
-__all__ = ["LEDGER_FORMS", "Address", "destination_of", "key_from_environment", "read_address"]
+__all__ = [
+    "LAUNCHDARKLY",
+    "add_ledger_options",
+    "address_of",
+    "destination_of",
+    "key_from_environment",
+    "open_for_viewing",
+    "open_ledger",
+    "require_ledger",
+]
 
-LEDGER_FORMS: Final = (
-    "a file (ledger.db, sqlite:///var/lib/app/ledger.db), postgresql://host/database, redis://host:6379/0, "
-    "or env:NAME for one of these in an environment variable"
-)
-_FROM_ENVIRONMENT: Final = "env:"
+LAUNCHDARKLY: Final = "launchdarkly"
 _JSON_LINES: Final = "jsonl:"
-_KINDS: Final = {
-    "sqlite": "sqlite",
-    "postgresql": "postgres",
-    "postgres": "postgres",
-    "redis": "redis",
-    "rediss": "redis",
-    "unix": "redis",
-}
 _LEDGERS: Final = {
     "postgres": ("ldtrack.ledgers.postgres.ledger", "PostgresLedger"),
     "redis": ("ldtrack.ledgers.redis.ledger", "RedisLedger"),
 }
-_SHORTEST_SECRET: Final = 4
-"""Shorter ones are not worth hiding: half of what is said would be stars."""
+_OPTIONS: Final[Mapping[str, tuple[str, str, Callable[[str], object], str]]] = {
+    "schema": ("postgres", "PostgreSQL", str, "the schema of its tables (ldtrack)"),
+    "name": ("redis", "Redis", str, "what its keys begin with (ldtrack)"),
+    "shards": ("redis", "Redis", int, "how many shards it has (1)"),
+}
 
 
-@attrs.frozen
-class Address:
-    """Where a ledger is."""
-
-    kind: str
-    """``sqlite``, ``postgres`` or ``redis``."""
-    target: str = attrs.field(repr=False)
-    """A path, or a URL that may hold a password."""
-
-    @property
-    def shown(self) -> str:
-        """For people and logs: without a password, and without whatever else a URL's query may hold."""
-        if self.kind == "sqlite":
-            return self.target
-        parts = urlsplit(self.target)
-        host = parts.netloc.rpartition("@")[2]
-        return f"{parts.scheme}://{host}{parts.path}"
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """What must not be repeated anywhere."""
-        password = None if self.kind == "sqlite" else urlsplit(self.target).password
-        known = {password, unquote(password)} if password else set()
-        return tuple(secret for secret in sorted(known, reverse=True) if len(secret) >= _SHORTEST_SECRET)
-
-    def open(self, *, spool: str | None = None) -> DurableLedger:
-        """The ledger; nothing is opened before its first use, which also makes a file that is not there."""
-        if self.kind == "sqlite":
-            if spool is not None:
-                raise CommandError(
-                    WRONG_USAGE, "--spool belongs to a ledger on a server; a file needs no spool"
-                )
-            return self._made(SQLiteLedger, self.target)
-        return self._made(
-            _server_ledger(self.kind), self.target, **({} if spool is None else {"spool": spool})
-        )
-
-    def view(self) -> DurableLedger:
-        """The ledger for looking at: a file is neither made nor changed."""
-        if self.kind != "sqlite":
-            return self.open()
-        self.require()
-        return DurableLedger(
-            partial(SQLiteStore, self.target, read_only=True, busy_timeout=5.0), deadline=15.0
-        )
-
-    def require(self) -> None:
-        """Refuse a file that is not there: whoever operates on a ledger does not want a new one."""
-        if self.kind == "sqlite" and not Path(self.target).is_file():
-            raise CommandError(NO_LEDGER, f"there is no ledger at {self.target}")
-
-    def files(self) -> list[Path]:
-        """The files that a ledger in a file consists of right now."""
-        names = (self.target, f"{self.target}-wal") if self.kind == "sqlite" else ()
-        return [path for path in map(Path, names) if path.is_file()]
-
-    def _made(
-        self, make: Callable[..., DurableLedger], *arguments: object, **options: object
-    ) -> DurableLedger:
-        try:
-            return make(*arguments, **options)
-        except (TypeError, ValueError) as error:
-            raise CommandError(WRONG_USAGE, f"the ledger {self.shown} cannot be used: {error}") from error
+def add_ledger_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what tells one ledger on a server from another, as whoever records was told it."""
+    group = parser.add_argument_group("ledgers on servers", "What the application says of its ledger.")
+    for name, (_, server, read, text) in _OPTIONS.items():
+        group.add_argument(f"--{name}", type=read, metavar=name.upper(), help=f"{server}: {text}")
 
 
-def read_address(text: str, environment: Mapping[str, str] = os.environ) -> Address:
-    """Where the ledger is that a command line names."""
-    if text.startswith(_FROM_ENVIRONMENT):
-        name = text.removeprefix(_FROM_ENVIRONMENT)
-        text = environment.get(name, "")
-        if not text:
-            raise CommandError(
-                WRONG_USAGE, f"the environment variable {name} does not say where the ledger is"
-            )
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        if not text or text == ":memory:":
-            raise CommandError(
-                WRONG_USAGE, f"the ledger {text!r} is no place that lasts; give {LEDGER_FORMS}"
-            )
-        return Address("sqlite", str(Path(text).absolute()))
-    kind = _KINDS.get(scheme.lower())
-    if kind is None:
-        raise CommandError(WRONG_USAGE, f"no ledger is known by {scheme}://; give {LEDGER_FORMS}")
-    if kind != "sqlite":
-        return Address(kind, text)
-    if not rest.startswith("/") or not rest.strip("/"):
-        raise CommandError(
-            WRONG_USAGE,
-            f"a file's URL has three slashes and its whole path: sqlite:///var/lib/app/ledger.db, not {text}",
-        )
-    return Address("sqlite", "/" + unquote(rest).lstrip("/"))
+def address_of(text: str, arguments: argparse.Namespace) -> Address:
+    """Where the ledger is that a command line names, with its options."""
+    address = read_address(text)
+    given = {name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None}
+    for name in given:
+        kind, server, *_ = _OPTIONS[name]
+        if kind != address.kind:
+            raise CommandError(WRONG_USAGE, f"--{name} is for a ledger in {server}, not for {address.shown}")
+    return attrs.evolve(address, options=given)
 
 
-def _server_ledger(kind: str) -> Callable[..., DurableLedger]:
-    """The class of a ledger on a server; its driver may not be installed."""
-    module, name = _LEDGERS[kind]
+def open_ledger(address: Address, *, spool: str | None = None) -> DurableLedger:
+    """The ledger there; its first use makes it if it is missing."""
+    if address.is_file:
+        if spool is not None:
+            raise CommandError(WRONG_USAGE, "--spool is for a ledger on a server; a file needs no other file")
+        return SQLiteLedger(address.target)
+    module, name = _LEDGERS[address.kind]
     try:
-        found: Any = getattr(import_module(module), name)
+        make: Any = getattr(import_module(module), name)
     except ImportError as error:
         raise CommandError(
-            NO_LEDGER, f"the driver for {kind} is not installed: pip install 'ldtrack[{kind}]' ({error})"
+            NO_LEDGER,
+            f"the driver for this ledger is not installed: pip install 'ldtrack[{address.kind}]' ({error})",
         ) from error
-    made: Callable[..., DurableLedger] = found
+    try:
+        made: DurableLedger = make(address.target, **address.options, spool=spool)
+    except (TypeError, ValueError) as error:
+        said = address.hide(str(error))
+        raise CommandError(WRONG_USAGE, f"the ledger {address.shown} cannot be used: {said}") from error
     return made
+
+
+def open_for_viewing(address: Address) -> DurableLedger:
+    """The ledger there, for looking at: a file is neither made nor changed."""
+    if not address.is_file:
+        return open_ledger(address)
+    require_ledger(address)
+    return DurableLedger(partial(SQLiteStore, address.target, read_only=True), deadline=15.0)
+
+
+def require_ledger(address: Address) -> None:
+    """Refuse a file that is not there: whoever operates on a ledger does not want a new one."""
+    if address.is_file and not address.files():
+        raise CommandError(NO_LEDGER, f"there is no ledger at {address.target}")
 
 
 def key_from_environment(name: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -176,13 +123,15 @@ def destination_of(
         if not path or events_uri or ca_certs:
             raise CommandError(
                 WRONG_USAGE,
-                "a file of JSON lines needs a path (--to jsonl:events.jsonl) and nothing of a network",
+                "a file of JSON lines needs a path (--to jsonl:events.jsonl), and nothing of a network",
             )
         return JSONLines(Path(path).absolute())
-    if text != "launchdarkly":
+    if text != LAUNCHDARKLY:
         raise CommandError(WRONG_USAGE, f"events go --to launchdarkly or jsonl:path, not to {text!r}")
+    if ca_certs is not None and not Path(ca_certs).is_file():
+        raise CommandError(WRONG_USAGE, f"there is no file {ca_certs} with certificates")
     options: dict[str, Any] = {"ca_certs": ca_certs}
-    if events_uri:
+    if events_uri is not None:
         options["events_uri"] = events_uri
     try:
         LaunchDarklyEvents(key())  # one that cannot be a key is found now, not after an hour of waiting

@@ -12,11 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from ldtrack.cli.address import LEDGER_FORMS, Address
 from ldtrack.cli.errors import CommandError
 from ldtrack.cli.health import endpoint_of
 from ldtrack.cli.key import FixedKey, Key, KeyFile
 from ldtrack.cli.lines import FORMATS, Lines
-from ldtrack.cli.opening import LEDGER_FORMS, Address, destination_of, key_from_environment, read_address
+from ldtrack.cli.opening import (
+    LAUNCHDARKLY,
+    add_ledger_options,
+    address_of,
+    destination_of,
+    key_from_environment,
+    open_ledger,
+)
 from ldtrack.cli.service import Plan, Service
 from ldtrack.delivery import Relay
 from ldtrack.ledgers.durable import DurableLedger
@@ -60,10 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--ledger", required=True, metavar="LEDGER", help=LEDGER_FORMS)
     add("--spool", metavar="FILE", help="where this machine keeps what the ledger's server could not take")
-    add("--to", default="launchdarkly", metavar="WHERE", help="launchdarkly (the default), or jsonl:path")
+    add("--to", default=LAUNCHDARKLY, metavar="WHERE", help="launchdarkly (the default), or jsonl:path")
     _add_launchdarkly(
         parser.add_argument_group("LaunchDarkly", "The key is never an argument: those are public.")
     )
+    add_ledger_options(parser)
     _add_process(parser.add_argument_group("the process"))
     pace = parser.add_argument_group("pace")
     for name, kind, value, text in _PACE:
@@ -103,10 +112,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     lines = Lines(arguments.log_format, secrets=secrets)
     try:
-        address = read_address(arguments.ledger)
+        address = address_of(arguments.ledger, arguments)
         key = _key_of(arguments)
         plan = _plan_of(arguments, address)
-        ledger = address.open(spool=arguments.spool)
+        ledger = open_ledger(address, spool=arguments.spool)
         destination = destination_of(
             arguments.to, key, events_uri=arguments.events_uri, ca_certs=arguments.ca_certs
         )
@@ -123,7 +132,7 @@ async def _serve(plan: Plan, ledger: DurableLedger, destination: Destination, ke
 
 def _key_of(arguments: argparse.Namespace) -> Key:
     """The key, from where it is; a file of JSON lines needs none."""
-    if arguments.to != "launchdarkly":
+    if arguments.to != LAUNCHDARKLY:
         return FixedKey()
     if arguments.sdk_key_file is not None:
         return KeyFile(Path(arguments.sdk_key_file))

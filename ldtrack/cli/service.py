@@ -68,7 +68,7 @@ class Service:
         self._destination = destination
         self._key = key
         self._lines = lines
-        self._gate = Gate(ledger)
+        self._gate = Gate(ledger, is_locked=lambda: self._deliveries.is_locked)
         self._deliveries = Deliveries(lambda: plan.new_relay(self._gate, destination))
         self._onlooker = Onlooker(ledger)
         self._watch = Watch(self._deliveries, self._onlooker, key, lines)
@@ -114,9 +114,7 @@ class Service:
         try:
             standing = opening.result()
         except LedgerError as error:
-            raise CommandError(
-                NO_LEDGER, f"the ledger {self._plan.ledger} cannot be opened: {error}"
-            ) from error
+            raise CommandError(NO_LEDGER, f"the ledger cannot be opened: {error}") from error
         self._ledger.start()
         self._lines.info(
             "started",
@@ -171,9 +169,7 @@ class Service:
         try:
             flushed = flushing.result()
         except LedgerError as error:
-            raise CommandError(
-                NO_LEDGER, f"the ledger {self._plan.ledger} stopped answering: {error}"
-            ) from error
+            raise CommandError(NO_LEDGER, f"the ledger stopped answering: {error}") from error
         return PENDING if flushed.pending else self._end_code()
 
     async def _flushed(self) -> FlushResult:
