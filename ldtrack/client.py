@@ -71,6 +71,9 @@ class AIClient(ConfigMethods):
     cleaning up waits for a provider's stream to close, both in seconds.
     """
 
+    _is_introduced = False
+    _sweeper: asyncio.Task[None] | None = None
+
     def __init__(
         self,
         ld_client: LaunchDarklyClient,
@@ -96,8 +99,6 @@ class AIClient(ConfigMethods):
         self._signer = signer
         self._clock = clock = clock or SystemClock()
         self._usage_events = usage_events
-        self._is_introduced = False
-        self._sweeper: asyncio.Task[None] | None = None
         self._pass_through = LDClientDestination(ld_client)
         readable = _redact(ledger, privacy_of(ld_client), privacy)
         self._recorder = Recorder(
