@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 from ldtrack.ledgers.memory import MemoryLedger
 
 if TYPE_CHECKING:
+    from ldtrack.ledgers.postgres import PostgresLedger
+    from ldtrack.ledgers.redis import RedisLedger
     from ldtrack.ledgers.sqlite import SQLiteLedger
 
-__all__ = ["MemoryLedger", "SQLiteLedger"]
+__all__ = ["MemoryLedger", "PostgresLedger", "RedisLedger", "SQLiteLedger"]
 
 _ELSEWHERE = {
+    "PostgresLedger": "ldtrack.ledgers.postgres",
+    "RedisLedger": "ldtrack.ledgers.redis",
     "SQLiteLedger": "ldtrack.ledgers.sqlite",
 }
 """Imported when first asked for: each brings a driver along, which may be an extra that is not installed."""

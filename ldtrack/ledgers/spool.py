@@ -22,7 +22,7 @@ from ldtrack.ledgers.store import Store, UnavailableError
 if TYPE_CHECKING:
     from ldtrack.typing import Clock
 
-__all__ = ["Spool", "SpoolStore"]
+__all__ = ["Spool", "SpoolStore", "spool_at"]
 
 log: Final = logging.getLogger("ldtrack")
 
@@ -63,7 +63,7 @@ class Spool:
             lambda: (open_store or _open_sqlite)(path), patience=PATIENCE
         )
         self._name = new_payload_id()
-        self.due_at: float | None = 0.0 if path.exists() else None
+        self.due_at: float | None = 0.0 if os.path.exists(path) else None  # noqa: PTH110 - answers where Path.exists raises
         """When there is something to bring to the ledger, in seconds of the clock; ``None`` if there is
         nothing. At first an earlier process may have left something."""
         self.pending = 0
@@ -151,4 +151,15 @@ class Spool:
 def _open_sqlite(path: Path) -> SpoolStore:
     from ldtrack.ledgers.sqlite import SQLiteStore  # noqa: PLC0415 - that package imports the ledgers' frame
 
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(
+            f"the folder of the spool {path} cannot be made: {error}; give spool=..."
+        ) from error
     return SQLiteStore(path)
+
+
+def spool_at(path: Path | None, clock: Clock) -> Spool | None:
+    """The spool of that path, or none."""
+    return None if path is None else Spool(path, clock=clock)

@@ -5,15 +5,14 @@ Rule for this file: how a PostgreSQL store becomes a ledger, and what that promi
 
 from __future__ import annotations
 
-import os
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ldtrack.ids import SystemClock, new_owner
+from ldtrack.ids import SystemClock
 from ldtrack.ledgers.durable import DurableLedger
+from ldtrack.ledgers.places import SpoolPlace, spool_path
 from ldtrack.ledgers.postgres.store import YEAR_AND_A_BIT, PostgresStore
-from ldtrack.ledgers.spool import Spool
+from ldtrack.ledgers.spool import spool_at
 
 if TYPE_CHECKING:
     from ldtrack.core.privacy import Privacy
@@ -32,7 +31,9 @@ class PostgresLedger(DurableLedger):
 
     ``deadline`` bounds how long recording waits for the server, in seconds, before it fails with a
     ``LedgerError``. ``spool`` is the path of a file on this machine that keeps what nobody waits for while
-    the server is away, such as what a stream records when it ends; without it, that is lost, and counted.
+    the server is away, such as what a stream records when it ends. By default it is in the user's state
+    directory (``$XDG_STATE_HOME`` or ``~/.local/state``); with ``False`` there is none, and what nobody waits
+    for is lost then, and counted.
     ``keep_claims`` says for how many seconds a slot stays filled: at least as long as resumption tokens are
     used. ``privacy`` names attributes that are redacted from contexts besides those that the ``AIClient``
     knows to be private.
@@ -44,7 +45,7 @@ class PostgresLedger(DurableLedger):
         *,
         schema: str = "ldtrack",
         deadline: float = 15.0,
-        spool: str | os.PathLike[str] | None = None,
+        spool: SpoolPlace = True,
         keep_claims: float = YEAR_AND_A_BIT,
         privacy: Privacy | None = None,
         clock: Clock | None = None,
@@ -59,7 +60,7 @@ class PostgresLedger(DurableLedger):
             deadline=deadline,
             privacy=privacy,
             clock=clock,
-            spool=None if spool is None else Spool(Path(spool), owner=new_owner(), clock=clock),
+            spool=spool_at(spool_path(spool, dsn, schema), clock),
         )
 
     def __repr__(self) -> str:

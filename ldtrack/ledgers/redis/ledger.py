@@ -5,16 +5,15 @@ Rule for this file: how a Redis store becomes a ledger, and what that promises.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ldtrack.ids import SystemClock
 from ldtrack.ledgers.durable import DurableLedger
+from ldtrack.ledgers.places import SpoolPlace, spool_path
 from ldtrack.ledgers.redis.store import KEEP_CLAIMS, RedisStore
-from ldtrack.ledgers.spool import Spool
+from ldtrack.ledgers.spool import spool_at
 
 if TYPE_CHECKING:
     from ldtrack.core.privacy import Privacy
@@ -39,7 +38,9 @@ class RedisLedger(DurableLedger):
 
     ``deadline`` bounds how long recording waits for the server, in seconds, before it fails with a
     ``LedgerError``. ``spool`` is the path of a file on this machine that keeps what nobody waits for while
-    the server is away, such as what a stream records when it ends; without it, that is lost, and counted.
+    the server is away, such as what a stream records when it ends. By default it is in the user's state
+    directory (``$XDG_STATE_HOME`` or ``~/.local/state``); with ``False`` there is none, and what nobody waits
+    for is lost then, and counted.
     ``keep_claims`` says for how many seconds a slot stays filled: at least as long as resumption tokens are
     used. ``privacy`` names attributes that are redacted from contexts besides those that the ``AIClient``
     knows to be private.
@@ -53,7 +54,7 @@ class RedisLedger(DurableLedger):
         shards: int = 1,
         wait_replicas: int = 0,
         deadline: float = 15.0,
-        spool: str | os.PathLike[str] | None = None,
+        spool: SpoolPlace = True,
         keep_claims: float = KEEP_CLAIMS,
         privacy: Privacy | None = None,
         clock: Clock | None = None,
@@ -78,7 +79,7 @@ class RedisLedger(DurableLedger):
             deadline=deadline,
             privacy=privacy,
             clock=clock,
-            spool=None if spool is None else Spool(Path(spool), clock=clock),
+            spool=spool_at(spool_path(spool, url, name), clock),
         )
 
     def __repr__(self) -> str:

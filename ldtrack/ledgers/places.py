@@ -1,0 +1,36 @@
+"""Where a spool is kept unless somebody says where.
+
+Rule for this file: one ledger has one spool per user of a machine, whichever process asks, and whatever the
+password is this month.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+__all__ = ["SpoolPlace", "spool_path"]
+
+SpoolPlace = str | os.PathLike[str] | bool
+"""The path of a spool; or ``True`` for the usual place, ``False`` for none."""
+
+_PASSWORDS: Final = (
+    re.compile(r"(?<=://)([^/@]*?):[^/]*@"),  # user:password@ of a URL
+    re.compile(r"(?i)\b(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)"),  # password=... of a connection string
+)
+
+
+def spool_path(place: SpoolPlace, address: str, name: str) -> Path | None:
+    """The path of the spool for the ledger of that name at that address, or ``None`` for no spool."""
+    if place is False:
+        return None
+    if place is not True:
+        return Path(place)
+    for password in _PASSWORDS:
+        address = password.sub(r"\1", address)
+    digest = hashlib.sha256(f"{address}\n{name}".encode()).hexdigest()
+    state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    return Path(state) / "ldtrack" / f"{digest[:16]}.spool"
