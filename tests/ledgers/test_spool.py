@@ -1,0 +1,115 @@
+"""Rows that nobody waits for, while their ledger is away: kept beside it, and brought there later."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from plain_store import a_row, away, lost_answer, raising
+from writer_bench import DEADLINE, Bench, answers
+
+from ldtrack.exceptions import LedgerError
+from ldtrack.ledgers import shift as shifts
+
+
+@pytest.fixture
+def spooling() -> Bench:
+    """A writer with a spool."""
+    return Bench(spools=True)
+
+
+def test_what_nobody_waits_for_is_spilled(spooling: Bench) -> None:
+    """And comes to the ledger when it is back, once; who waits gets an error as ever."""
+    spooling.shelf.always = away
+    quiet, loud = spooling.ask(a_row("quiet"), is_quiet=True), spooling.ask(a_row("loud"))
+    spooling.turn()
+    assert quiet.result(0) is True
+    assert not loud.done()
+    spooling.until_answered(loud)
+    assert answers([loud]) == [LedgerError]
+    spooling.shelf.always = None
+    for _ in range(20):
+        spooling.pass_time()
+        spooling.turn()
+    assert spooling.shelf.runs() == ["quiet"]
+    assert spooling.spooled.pending == {}
+    assert spooling.spool is not None
+    assert spooling.spool.due_at is None
+
+
+def test_a_spilled_row_may_turn_out_not_to_be_first(spooling: Bench) -> None:
+    """Somebody else was: the ledger says so, and nothing is doubled."""
+    spooling.shelf.mishaps = [away]
+    spooling.ask(a_row("run-1"), is_quiet=True)
+    spooling.turn()
+    spooling.shelf.store([other := a_row("run-1")])
+    for _ in range(5):
+        spooling.pass_time()
+        spooling.turn()
+    assert list(spooling.shelf.pending.values()) == [other]
+    assert spooling.spooled.pending == {}
+
+
+def test_a_spilled_row_that_had_arrived(spooling: Bench) -> None:
+    """Its answer was lost: it comes again out of the spool, and is recognised, even after its delivery."""
+    spooling.shelf.mishaps = [lost_answer]
+    spooling.ask(a_row("run-1"), is_quiet=True)
+    spooling.turn()
+    assert spooling.shelf.runs() == ["run-1"]
+    spooling.shelf.pending.clear()
+    for _ in range(5):
+        spooling.pass_time()
+        spooling.turn()
+    assert spooling.shelf.runs() == []
+    assert spooling.spooled.pending == {}
+
+
+def test_a_full_disk_spares_what_nobody_waits_for(spooling: Bench) -> None:
+    """When a ledger refuses everything, it is not the rows: the quiet ones are kept."""
+    spooling.shelf.always = raising(LedgerError("out of memory"))
+    flights = [spooling.ask(a_row(f"run-{at}"), is_quiet=True) for at in range(100)]
+    spooling.turn()
+    kept = answers(flights).count(True)
+    assert kept >= 100 - shifts.HOPELESS
+    assert len(spooling.spooled.pending) == kept
+
+
+def test_a_spool_that_does_not_work_either(spooling: Bench) -> None:
+    """Then there is nothing left but to fail, in time."""
+    spooling.shelf.always = spooling.spooled.always = away
+    flight = spooling.ask(is_quiet=True)
+    spooling.until_answered(flight)
+    assert answers([flight]) == [LedgerError]
+    assert spooling.clock.monotonic_ns() / 1e9 <= DEADLINE
+
+
+def test_the_end_is_short(spooling: Bench) -> None:
+    """When there is no thread to be had, one try has to do, and everybody is answered."""
+    spooling.shelf.always = away
+    quiet, loud = spooling.ask(a_row("quiet"), is_quiet=True), spooling.ask(a_row("loud"))
+    last = spooling.barrier(is_last=True)
+    spooling.shift.finish()
+    assert answers([quiet, loud, last]) == [True, LedgerError, True]
+    assert len(spooling.shelf.calls) == 1
+    assert spooling.spooled.runs() == ["quiet"]
+
+
+def test_any_order_of_troubles() -> None:
+    """Whatever befalls the store, no row is stored twice, and none is confirmed and lost."""
+    for seed in range(200):
+        chance = random.Random(seed)
+        bench = Bench(spools=True)
+        bench.shelf.poison = {"run-3", "run-4"}
+        bench.shelf.mishaps = [
+            chance.choice([away, lost_answer, raising(OSError("odd")), lambda *_: None]) for _ in range(20)
+        ]
+        flights = [bench.ask(a_row(f"run-{at % 12}"), is_quiet=chance.random() < 0.3) for at in range(24)]
+        bench.until_answered(*flights)
+        bench.shelf.mishaps.clear()
+        for _ in range(300):
+            bench.pass_time()
+            bench.turn()
+        stored = bench.shelf.runs()
+        assert len(stored) == len(set(stored)), seed
+        confirmed = {f"run-{at % 12}" for at, flight in enumerate(flights) if answers([flight]) == [True]}
+        assert confirmed - {"run-3", "run-4"} <= set(stored), seed
