@@ -25,6 +25,7 @@ def nodes(redis_of_session: servers.RedisServer) -> Iterator[list[servers.RedisS
         found = [stack.enter_context(servers.redis_server()) for _ in range(3)]
         for node in found:
             node.settings |= {"cluster-enabled": "yes", "cluster-node-timeout": "2000"}
+            node.settings |= {"cluster-require-full-coverage": "no"}
             node.restart()
         addresses = [f"127.0.0.1:{node.port}" for node in found]
         command = ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"]
@@ -91,6 +92,27 @@ def test_a_cluster_cannot_be_asked_for_replicas(nodes: list[servers.RedisServer]
     store = RedisStore(nodes[0].url, name=nodes[0].unique(), wait_replicas=1)
     with pytest.raises(LedgerError, match="wait_replicas is for one server"):
         store.record([a_row()])
+
+
+def test_one_node_that_is_away_leaves_the_others(nodes: list[servers.RedisServer], store: RedisStore) -> None:
+    """Even if it is the one in the URL: what the others have goes on, and the rest once it is back."""
+    rows = [a_row(f"run-{run}") for run in range(40)]
+    store.record(rows[:10])
+    nodes[0].stop()
+    recorded: list[bool] = []
+    try:
+        for row in rows:
+            try:
+                recorded += store.record([row])
+            except UnavailableError:
+                recorded.append(False)
+    finally:
+        nodes[0].start()
+        for node in nodes:
+            node._until(lambda node=node: is_up(node), "did not join again")
+    assert set(recorded) == {True, False}
+    assert store.record(rows) == [True] * 40
+    assert store.standing().pending == 40
 
 
 def test_a_node_that_is_away_may_come_back(nodes: list[servers.RedisServer], store: RedisStore) -> None:

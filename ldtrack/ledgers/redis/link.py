@@ -90,7 +90,8 @@ class Link:
             return _ask(client, calls, then)
         except DRIVER_ERRORS as error:
             meaning = understood(error)
-            if isinstance(meaning, UnavailableError):
+            # A cluster's client knows other nodes than the one in the URL, which may be the one that is away.
+            if isinstance(meaning, UnavailableError) and not isinstance(self._client, RedisCluster):
                 self.close()
             raise meaning from error
 
