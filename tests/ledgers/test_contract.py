@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from ledger_kits import ADA, CHAT, KITS, Kit, a_claim, in_threads, waiting
+from ledger_kits import ADA, CHAT, KITS, Kit, a_claim, in_threads, kit_maker, waiting
 
 from ldtrack.core.slots import (
     DURATION,
@@ -44,10 +44,10 @@ every_metric = pytest.mark.parametrize("metric", METRICS, ids=lambda metric: met
 every_once = pytest.mark.parametrize("metric", ONCE, ids=lambda metric: metric.name)
 
 
-@pytest.fixture(params=sorted(KITS))
+@pytest.fixture(params=KITS)
 def new_kit(request: pytest.FixtureRequest) -> Callable[[], Kit]:
     """Makes the ledger under test, and what is around it."""
-    return KITS[request.param]
+    return kit_maker(request.param, request)
 
 
 @pytest.fixture

@@ -33,21 +33,24 @@ def test_a_new_password_is_no_new_spool(before: str, after: str) -> None:
 
 @pytest.mark.parametrize(
     ("address", "name"),
-    [("redis://other/0", "n"), ("redis://cache/1", "n"), ("redis://cache/0", "m"), ("redis://app@cache/0", "n")],
+    [
+        (f"redis://{where}", name)
+        for where, name in [("b/0", "n"), ("a/1", "n"), ("a/0", "m"), ("u@a/0", "n")]
+    ],
 )
 def test_another_ledger_has_another_spool(address: str, name: str) -> None:
     """By server, database, user or name."""
-    assert spool_path(True, address, name) != spool_path(True, "redis://cache/0", "n")
+    assert spool_path(True, address, name) != spool_path(True, "redis://a/0", "n")
 
 
 def test_the_usual_place_is_the_users_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the environment says, or the usual one below the home directory."""
-    path = spool_path(True, "redis://cache/0", "n")
+    path = spool_path(True, "redis://a/0", "n")
     assert path is not None
     assert path.parent == Path("/state/ldtrack")
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", "/home/ada")
-    path = spool_path(True, "redis://cache/0", "n")
+    path = spool_path(True, "redis://a/0", "n")
     assert path is not None
     assert path.parent == Path("/home/ada/.local/state/ldtrack")
 

@@ -6,19 +6,27 @@ Rule for this file: one kit per ledger. A new ledger passes the contract when it
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
+import store_kits
 from ldclient import Context
 
 from ldtrack.core.events import Attribution
+from ldtrack.core.row import Row
 from ldtrack.core.slots import Claim, Metric
 from ldtrack.delivery import LDClientDestination
+from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers import MemoryLedger
+from ldtrack.ledgers.durable import DurableLedger
+from ldtrack.ledgers.store import Store
 from ldtrack.testing import RecordingClient, RecordingLedger
 
-__all__ = ["KITS", "Kit", "MemoryKit", "RecordingKit", "a_claim"]
+__all__ = ["KITS", "DurableKit", "Kit", "MemoryKit", "RecordingKit", "a_claim", "kit_maker"]
 
 ADA = Context.create("ada")
 CHAT = Attribution("chat", 3, "warm", "gpt", "openai")
@@ -103,7 +111,69 @@ class MemoryKit(Kit):
         return [(one.key, one.data, one.metric_value or 0, one.context) for one in self.client.events]
 
 
-KITS: dict[str, Callable[[], Kit]] = {"memory": MemoryKit, "recording": RecordingKit}
+class RefusingStore:
+    """A store that refuses some rows for good, however they come; the rest is the real one's."""
+
+    def __init__(self, store: Store, kit: DurableKit) -> None:
+        self._store = store
+        self._kit = kit
+
+    def record(self, rows: Sequence[Row]) -> list[bool]:
+        if self._kit.to_refuse:
+            self._kit.to_refuse -= 1
+            self._kit.refused.add(rows[0].claimant)
+        if any(row.claimant in self._kit.refused for row in rows):
+            raise LedgerError("the disk is full")
+        return self._store.record(rows)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+class DurableKit(Kit):
+    """A durable ledger over a real store, and a relay that asks for one batch after another."""
+
+    def __init__(self, store: store_kits.Kit) -> None:
+        self.to_refuse = 0
+        self.refused: set[int] = set()
+        self._store = store
+        self.ledger = DurableLedger(lambda: RefusingStore(store.open(), self), deadline=30)
+        self._out: list[tuple[str, Any, float, Context]] = []
+
+    def refuse_next(self) -> None:
+        self.to_refuse += 1
+
+    async def delivered(self) -> list[tuple[str, Any, float, Context]]:
+        lent = {"owner": "kit", "limit": 3, "max_chars": 10_000, "seconds": 60}
+        while batch := await self.ledger.lease(**lent):
+            self._out += [self._read(event) for event in json.loads(f"[{','.join(batch.bodies)}]")]
+            await self.ledger.delivered(batch)
+        return copy.deepcopy(self._out)
+
+    @staticmethod
+    def _read(event: dict[str, Any]) -> tuple[str, Any, float, Context]:
+        return event["key"], event["data"], event["metricValue"], Context.from_dict(event["context"])
+
+    def destroy(self) -> None:
+        asyncio.run(self.ledger.aclose())
+        self._store.destroy()
+
+
+IN_MEMORY: dict[str, Callable[[], Kit]] = {"memory": MemoryKit, "recording": RecordingKit}
+KITS = sorted([*IN_MEMORY, *store_kits.STORES])
+
+
+def kit_maker(name: str, request: pytest.FixtureRequest) -> Callable[[], Kit]:
+    """Makes kits of that name; the test's end destroys them."""
+    if name in IN_MEMORY:
+        return IN_MEMORY[name]
+
+    def make() -> Kit:
+        kit = DurableKit(store_kits.STORES[name](request))
+        request.addfinalizer(kit.destroy)
+        return kit
+
+    return make
 
 
 def in_threads(works: list[Callable[[], Any]]) -> list[Any]:
