@@ -15,6 +15,7 @@ from store_kits import a_row, rows_of_run
 
 from ldtrack.core.batch import Batch
 from ldtrack.exceptions import LedgerError
+from ldtrack.ledgers import RedisLedger
 from ldtrack.ledgers.redis.facts import Facts
 from ldtrack.ledgers.redis.store import RedisStore
 from ldtrack.ledgers.store import UnavailableError
@@ -311,11 +312,18 @@ def test_durability_is_said_in_words(aof: int | None, fsync: str | None, promise
     assert promise in Facts.of(info, config).durability
 
 
-def test_durability_is_the_servers_own(store: RedisStore, admin: redis.Redis) -> None:
+async def test_durability_is_the_servers_own(redis_server: servers.RedisServer, name: str) -> None:
     """It is asked when it is connected to."""
-    assert not store.durability
-    store.standing()
-    assert "appendfsync always" in store.durability
+    ledger = RedisLedger(redis_server.url, name=name, spool=False)
+    assert not ledger.durability
+    await ledger.standing()
+    assert "appendfsync always" in ledger.durability
+    await ledger.aclose()
+
+
+def test_a_ledger_keeps_its_password_to_itself() -> None:
+    """Whoever prints it sees which one it is, and no more."""
+    assert repr(RedisLedger("redis://:s3cret@localhost", name="mine", spool=False)) == "<RedisLedger mine>"
 
 
 def test_eviction_is_warned_of_once(
@@ -343,9 +351,10 @@ def test_a_user_with_few_rights_is_enough(
     admin.execute_command("ACL", "SETUSER", name, "on", ">secret", f"~{{{name}:*", *rights)
     try:
         url = redis_server.url.replace("redis://", f"redis://{name}:secret@")
-        store = new_store(url)
+        told: list[Facts] = []
+        store = new_store(url, tell=told.append)
         assert store.record(rows_of_run(5)) == [True] * 5
-        assert "did not tell how" in store.durability
+        assert "did not tell how" in told[0].durability
         assert len(all_bodies(store)) == 5
         with pytest.raises(LedgerError, match="may not do") as raised:
             new_store(url, name="other").record([a_row()])

@@ -191,7 +191,7 @@ def test_a_master_that_became_a_replica_may_change_back(store: RedisStore, admin
         with pytest.raises(UnavailableError, match="ReadOnly"):
             store.record([a_row("run-2")])
         silent = configured(admin, **{"replica-serve-stale-data": "no"})
-        with silent, pytest.raises(UnavailableError, match="(?i)masterdown"):
+        with silent, pytest.raises(UnavailableError, match=r"(?i)masterdown"):
             store.standing()
     finally:
         admin.replicaof("NO", "ONE")

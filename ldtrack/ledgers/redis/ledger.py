@@ -5,6 +5,7 @@ Rule for this file: how a Redis store becomes a ledger, and what that promises.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ldtrack.ids import SystemClock
 from ldtrack.ledgers.durable import DurableLedger
 from ldtrack.ledgers.places import SpoolPlace, spool_path
+from ldtrack.ledgers.redis.facts import Facts
 from ldtrack.ledgers.redis.store import KEEP_CLAIMS, RedisStore
 from ldtrack.ledgers.spool import spool_at
 
@@ -63,6 +65,7 @@ class RedisLedger(DurableLedger):
         clock = clock or SystemClock()
         self.name = name
         # Not the clock: loans are timed by the server's, which all hosts have in common.
+        self._facts: deque[Facts] = deque(maxlen=1)
         open_store = partial(
             RedisStore,
             url,
@@ -72,6 +75,7 @@ class RedisLedger(DurableLedger):
             timeout=deadline / 3,
             wait_replicas=wait_replicas,
             driver=driver,
+            tell=self._facts.append,
         )
         open_store()  # connects to nothing yet: what is wrong with the options is said right away
         super().__init__(
@@ -81,6 +85,11 @@ class RedisLedger(DurableLedger):
             clock=clock,
             spool=spool_at(spool_path(spool, url, name), clock),
         )
+
+    @property
+    def durability(self) -> str:
+        """What a recorded claim survives on this server, in a sentence; empty before it was connected to."""
+        return self._facts[-1].durability if self._facts else ""
 
     def __repr__(self) -> str:
         # Without the URL: it may hold a password.

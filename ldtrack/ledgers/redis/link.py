@@ -67,7 +67,7 @@ class Link:
         *,
         timeout: float,
         on_open: Callable[[], Sequence[Call]],
-        check: Callable[[list[Any]], None],
+        check: Callable[[Facts, list[Any]], None],
         driver: Mapping[str, Any],
     ) -> None:
         self._url = url
@@ -76,7 +76,6 @@ class Link:
         self._check = check
         self._driver = driver
         self._client: Client | None = None
-        self.facts: Facts | None = None
         # Connects to nothing yet: what is wrong with the address is said right away.
         redis.Redis.from_url(url, **self._options()).close()
 
@@ -112,11 +111,11 @@ class Link:
         client: Client
         client = asked = redis.Redis.from_url(self._url, **self._options())
         try:
-            self.facts = facts = _facts_of(asked)
+            facts = _facts_of(asked)
             if facts.is_cluster:
                 asked.close()
                 client = RedisCluster.from_url(self._url, **self._options())
-            self._check(_ask(client, self._on_open(), ()))
+            self._check(facts, _ask(client, self._on_open(), ()))
         except BaseException:
             client.close()
             raise

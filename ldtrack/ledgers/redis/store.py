@@ -20,6 +20,7 @@ from ldtrack.core.batch import Aside, Batch, Standing
 from ldtrack.core.row import Row
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.redis import scripts
+from ldtrack.ledgers.redis.facts import Facts
 from ldtrack.ledgers.redis.link import Call, Link
 from ldtrack.ledgers.redis.scripts import Script, Shard, shard_of
 from ldtrack.ledgers.store import UnavailableError
@@ -49,24 +50,24 @@ class RedisStore:
         wait_replicas: int = 0,
         driver: Mapping[str, Any] | None = None,
         new_payload_id: Callable[[], str] = ids.new_payload_id,
+        tell: Callable[[Facts], object] | None = None,
     ) -> None:
-        """``driver`` holds further options for redis-py's connections: a credential provider, TLS files."""
+        """``driver`` holds further options for redis-py's connections: a credential provider, TLS files.
+
+        ``tell`` is called with what the server says about itself, whenever it was connected to.
+        """
         _check(name, shards, keep_claims, timeout, wait_replicas)
         self._shards = [Shard.of(name, number) for number in range(shards)]
         self._keep = max(int(keep_claims), 1)
         self._wait_replicas = wait_replicas
         self._wait_ms = max(int(timeout * 1000 / 4), 1)
         self._new_payload_id = new_payload_id
+        self._tell = tell
         self._behind = 0
         self._turn = 0
         self._link = Link(
             url, timeout=timeout, on_open=self._introduction, check=self._agree, driver=dict(driver or {})
         )
-
-    @property
-    def durability(self) -> str:
-        """What a recorded claim survives on this server, in a sentence; empty before it was connected to."""
-        return "" if self._link.facts is None else self._link.facts.durability
 
     # Claims
 
@@ -230,9 +231,8 @@ class RedisStore:
     def _introduction(self) -> list[Call]:
         return [Call(scripts.OPEN, self._shards[0].keys, [len(self._shards), LAYOUT])]
 
-    def _agree(self, told: list[Any]) -> None:
-        facts = self._link.facts
-        if self._wait_replicas and facts is not None and facts.is_cluster:
+    def _agree(self, facts: Facts, told: list[Any]) -> None:
+        if self._wait_replicas and facts.is_cluster:
             raise LedgerError(
                 "wait_replicas is for one server with replicas, and this is a Redis Cluster; leave it out"
             )
@@ -247,6 +247,8 @@ class RedisStore:
                 f"the ledger {self._shards[0].tag} has {shards} shards, not {len(self._shards)}, and keeps "
                 f"them for good; say shards={shards}, or give this ledger another `name`"
             )
+        if self._tell is not None:
+            self._tell(facts)
 
 
 _FIRST: Final = ord("1")
