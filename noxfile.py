@@ -16,7 +16,7 @@ import nox
 from packaging.requirements import Requirement
 
 nox.needs_version = ">=2025.5.1"
-nox.options.sessions = ["lint", "types", "tests", "lowest", "bare_import", "coverage"]
+nox.options.sessions = ["lint", "types", "tests", "lowest", "bare_import", "coverage", "crash"]
 nox.options.error_on_missing_interpreters = True
 nox.options.download_python = "never"
 
@@ -132,6 +132,16 @@ def coverage(session: nox.Session) -> None:
     )
     session.run("coverage", "report")
     session.run("coverage", "report", "--include=*/ldtrack/core/*,*/ldtrack/tracking/*", "--fail-under=100")
+
+
+@nox.session(python=NEWEST)
+def crash(session: nox.Session) -> None:
+    """Hundreds of processes are killed while they record and deliver, and nothing is lost or doubled."""
+    session.install(f"{build_wheel(session)}[{','.join(EXTRAS)}]", *group("test"))
+    session.run(
+        *("python", "-Im", "pytest", "tests/crash", *session.posargs),
+        env={"LDTRACK_EXPECT_WHEEL": "1", "LDTRACK_KILLS": os.environ.get("LDTRACK_KILLS", "300")},
+    )
 
 
 @nox.session(python=NEWEST)

@@ -17,7 +17,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 from crashtest.frauds import FRAUDS
-from crashtest.places import place_for
+from crashtest.places import a_place_for
 from crashtest.plan import LEDGERS
 from crashtest.trial import table_of, try_it
 
@@ -34,10 +34,9 @@ def main() -> int:
     given = parser.parse_args()
     reports = []
     for ledger in given.ledger or LEDGERS:
-        with _folder() as folder, place_for(ledger, folder) as where:
+        with _folder() as folder, a_place_for(ledger, folder) as place:
             report = try_it(
-                ledger,
-                where,
+                place,
                 folder / "children",
                 seed=given.seed,
                 kills=given.kills,
@@ -47,8 +46,8 @@ def main() -> int:
             )
         reports.append(report)
         if report.complaints:
-            print(report.explained(), file=sys.stderr)
-    print(table_of(reports))
+            sys.stderr.write(report.explained() + "\n")
+    sys.stdout.write(table_of(reports) + "\n")
     return int(any(report.complaints for report in reports))
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from crashtest import frauds
 from crashtest.plan import Plan
-
 from ldtrack.delivery import LaunchDarklyEvents, Relay
 
 __all__ = ["carry_forever", "deliver_the_rest"]
@@ -57,7 +56,8 @@ def _relay(plan: Plan, backlog: Any, number: int) -> Relay:
     return Relay(
         backlog,
         frauds.destination_of(plan, destination),
-        batch_rows=chance.choice((50, 300, 1000)),
+        # Many small ones where a fraud is to be found out, so that it is.
+        batch_rows=50 if plan.fraud else chance.choice((50, 300, 1000)),
         loan=LOAN,
         interval=0.02,
         # Waits are a twentieth of the usual: what comes after a setback is the test, not the wait.

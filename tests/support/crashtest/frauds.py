@@ -1,6 +1,6 @@
 """Ledgers and relays that break a promise each, so that the judge can be shown to find them out.
 
-Rule for this file: a fraud is as small as the mistake it stands for. Without one, the parts are the real ones.
+Rule for this file: a fraud is as small as the mistake it stands for. Without one the parts are real.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import uuid
 from typing import Any
 
 import attrs
-from crashtest.plan import Plan
 
+from crashtest.plan import Plan
 from ldtrack.ids import new_claimant
 
 __all__ = ["FRAUDS", "backlog_of", "destination_of", "ledger_of"]

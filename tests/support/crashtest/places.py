@@ -8,10 +8,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import servers
 
-__all__ = ["missing", "place_for"]
+__all__ = ["Place", "a_place_for", "missing", "place_on"]
+
+
+class Place(NamedTuple):
+    """A ledger's kind, where it is, and options that keep it apart from others there."""
+
+    ledger: str
+    where: str
+    options: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
 
 def missing(ledger: str) -> str | None:
@@ -21,14 +30,21 @@ def missing(ledger: str) -> str | None:
     return servers.missing_redis() if ledger == "redis" else None
 
 
+def place_on(server: servers.PostgresServer | servers.RedisServer) -> Place:
+    """A place of its own on a running server."""
+    if isinstance(server, servers.PostgresServer):
+        return Place("postgres", server.dsn(), {"schema": server.unique()})
+    return Place("redis", server.url, {"name": server.unique()})
+
+
 @contextlib.contextmanager
-def place_for(ledger: str, folder: Path) -> Iterator[str]:
-    """A place that nobody has used before."""
+def a_place_for(ledger: str, folder: Path) -> Iterator[Place]:
+    """A place that nobody has used before; a server is started for it, if it needs one."""
     if ledger == "postgres":
         with servers.postgres_server() as postgres:
-            yield postgres.dsn()
+            yield place_on(postgres)
     elif ledger == "redis":
         with servers.redis_server() as redis:
-            yield redis.url
+            yield place_on(redis)
     else:
-        yield str(folder / "ledger.db")
+        yield Place("sqlite", str(folder / "ledger.db"))

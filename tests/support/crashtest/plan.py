@@ -6,6 +6,7 @@ Rule for this file: values, and how a ledger is opened from them.
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,9 +54,12 @@ class Plan:
         """Where writers leave tokens of their runs for each other."""
         return self.folder / "tokens"
 
-    def open_ledger(self) -> Any:
-        """The ledger, as a user would make it; the drivers of the others are not imported."""
-        from ldtrack import ledgers
+    def import_ledger(self) -> None:
+        """Import what opening it needs, the driver included: a forked child has that already."""
+        import_module({"sqlite": "sqlite3", "postgres": "psycopg", "redis": "redis"}[self.ledger])
+        self.open_ledger()
 
-        kind = {"sqlite": "SQLiteLedger", "postgres": "PostgresLedger", "redis": "RedisLedger"}[self.ledger]
-        return getattr(ledgers, kind)(self.where, **self.options)
+    def open_ledger(self) -> Any:
+        """The ledger, of which nothing is open yet; the drivers of the others are not imported."""
+        name = {"sqlite": "SQLiteLedger", "postgres": "PostgresLedger", "redis": "RedisLedger"}[self.ledger]
+        return getattr(import_module(f"ldtrack.ledgers.{self.ledger}"), name)(self.where, **self.options)

@@ -82,9 +82,8 @@ class Supervisor:
         self._born += 1
         number = self._born
         # A third dies while it opens the ledger or has just begun.
-        lifetime = (
-            self._random.expovariate(1 / 0.015) if self._random.random() < 0.35 else self._random.uniform(0, 0.7)
-        )
+        is_early = self._random.random() < 0.35
+        lifetime = self._random.expovariate(1 / 0.015) if is_early else self._random.uniform(0, 0.7)
         pid = os.fork()
         if pid == 0:
             _live(lambda: _WORK[role](self._plan, number))
@@ -104,10 +103,12 @@ def _live(work: Callable[[], Any]) -> None:
 
 def main() -> None:
     """Do what the plan says that comes as the first argument, and say how it went."""
-    supervisor = Supervisor(Plan.from_json(sys.argv[1]))
+    plan = Plan.from_json(sys.argv[1])
+    plan.import_ledger()
+    supervisor = Supervisor(plan)
     gc.freeze()  # children need not look at what is the supervisor's
     supervisor.work()
-    print(json.dumps({"killed": supervisor.killed, "ended": supervisor.ended}))
+    sys.stdout.write(json.dumps({"killed": supervisor.killed, "ended": supervisor.ended}))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -14,16 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from endpoint import Endpoint
+
+import ldtrack
 from crashtest.carrier import deliver_the_rest
 from crashtest.journal import entries_in
 from crashtest.judge import Post, Verdict, judge
+from crashtest.places import Place
 from crashtest.plan import Plan
 from crashtest.weather import Weather
-from endpoint import Endpoint
 
-__all__ = ["Report", "table_of", "try_it"]
+__all__ = ["Report", "run_script", "table_of", "try_it"]
 
-SUPERVISOR = Path(__file__).parent / "supervisor.py"
+
+_COLUMNS = (
+    *("ledger", "kills", "of these relays", "all at once", "tried", "acknowledged", "refused by the ledger"),
+    *("events arrived", "repeats recognised", "lost", "doubled", "never tried", "seed"),
+)
 
 
 @attrs.frozen
@@ -57,46 +65,59 @@ class Report:
 
 
 def try_it(
-    ledger: str, where: str, folder: Path, *, seed: int, kills: int, patience: float = 120.0, **options: Any
+    place: Place, folder: Path, *, seed: int, kills: int, patience: float = 120.0, **how: Any
 ) -> Report:
     """Run one trial; it fails by raising only if the supervisor itself does."""
     weather = Weather(seed)
     with Endpoint() as endpoint:
         endpoint.judge = weather
         plan = Plan(
-            ledger=ledger, where=where, folder=folder, events_uri=endpoint.uri, seed=seed, kills=kills, **options
+            ledger=place.ledger,
+            where=place.where,
+            options=place.options,
+            folder=folder,
+            events_uri=endpoint.uri,
+            seed=seed,
+            kills=kills,
+            **how,
         )
         plan.journals.mkdir(parents=True)
-        with (folder / "stderr").open("w") as stderr:
-            supervised = subprocess.run(
-                [sys.executable, str(SUPERVISOR), plan.to_json()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                check=False,
-            )
-        said = (folder / "stderr").read_text(errors="replace")[-4000:]
-        if supervised.returncode:
-            raise RuntimeError(f"the supervisor failed with {supervised.returncode}:\n{said}")
+        said, result = run_script("supervisor", plan)
         is_drained = asyncio.run(deliver_the_rest(plan, patience))
         posts = [
-            Post(arrival.payload_id, arrival.body, arrival.events, is_accepted)
-            for arrival, is_accepted in weather.posts
+            Post(arrival.payload_id, arrival.body, is_accepted) for arrival, is_accepted in weather.posts
         ]
     return Report(
         plan=plan,
-        **json.loads(supervised.stdout),
+        **json.loads(result),
         said=said,
         is_drained=is_drained,
         verdict=judge(entries_in(plan.journals), posts),
     )
 
 
+def run_script(name: str, plan: Plan) -> tuple[str, str]:
+    """Run a script of this package in a process of its own; returns its standard error and output."""
+    with (plan.folder / "stderr").open("w") as stderr:
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).parent / f"{name}.py"), plan.to_json()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            # The ldtrack under test, also for a process that is not isolated from the checkout.
+            env={**os.environ, "PYTHONPATH": str(Path(ldtrack.__file__).parent.parent)},
+            check=False,
+            text=True,
+        )
+    said = (plan.folder / "stderr").read_text(errors="replace")[-4000:]
+    if done.returncode:
+        raise RuntimeError(f"{name} failed with {done.returncode}:\n{said}")
+    return said, done.stdout
+
+
 def table_of(reports: Iterable[Report]) -> str:
     """What CI prints."""
-    header = "| ledger | kills | of these relays | all at once | tried | acknowledged | refused by the ledger "
-    header += "| events arrived | repeats recognised | lost | doubled | never tried | seed |"
-    lines = [header, "|---|" + "---:|" * 12]
+    lines = ["| " + " | ".join(_COLUMNS) + " |", "|---|" + "---:|" * (len(_COLUMNS) - 1)]
     for report in reports:
         found = report.verdict
         cells = (

@@ -12,25 +12,31 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final, TypeAlias
 
-from crashtest import frauds
-from crashtest.journal import Journal
-from crashtest.plan import Plan
 from ldclient import Config, Context, LDClient
 from ldclient.integrations.test_data import TestData
 
+from crashtest import frauds
+from crashtest.journal import Journal
+from crashtest.plan import Plan
 from ldtrack import AIClient, JudgeResult, TokenUsage
 from ldtrack.exceptions import LedgerError
 
-__all__ = ["write_forever"]
+__all__ = ["race", "write_forever"]
 
 FLAG: Final = {"_ldMeta": {"enabled": True, "variationKey": "warm", "version": 3}, "model": {"name": "gpt"}}
-Attempt: TypeAlias = "tuple[dict[str, float], Callable[[Any], Awaitable[bool]]]"
+Track: TypeAlias = Callable[[Any], Awaitable[bool]]
+Attempt: TypeAlias = tuple[dict[str, float], Track]
 """The events that a call should record, and the call."""
 
 
 def write_forever(plan: Plan, number: int) -> None:
     """Record run after run, several at once."""
     asyncio.run(Writer(plan, number).work())
+
+
+def race(plan: Plan, number: int, start: Callable[[], object]) -> None:
+    """Resume all runs that there are tokens of, wait for the start, and claim every slot of them."""
+    asyncio.run(Writer(plan, number).race(start))
 
 
 class Writer:
@@ -55,6 +61,18 @@ class Writer:
         async with asyncio.TaskGroup() as tasks:
             for number in range(self._plan.tasks):
                 tasks.create_task(self._record_forever(number))
+
+    async def race(self, start: Callable[[], object]) -> None:
+        context = Context.create("ada")
+        trackers = [self._ai.resume(token, context) for token in self._plan.tokens.read_text().splitlines()]
+        self._random.shuffle(trackers)
+        start()
+        # A few at a time: all in one commit would be one race, and not a thousand.
+        for begin in range(0, len(trackers), 8):
+            await asyncio.gather(
+                *[self._record(tracker, list(self._once())) for tracker in trackers[begin : begin + 8]]
+            )
+        await self._ai.aclose()
 
     async def _record_forever(self, task: int) -> None:
         context = Context.builder(f"user-{task}").set("plan", "gold").build()
@@ -137,7 +155,7 @@ class Writer:
         self._journal.note("tried", tracker.run_id, together)
         await asyncio.gather(*[self._one(tracker, *attempt) for attempt in attempts])
 
-    async def _one(self, tracker: Any, events: dict[str, float], call: Callable[..., Awaitable[bool]]) -> None:
+    async def _one(self, tracker: Any, events: dict[str, float], call: Track) -> None:
         try:
             is_first = await call(tracker)
         except LedgerError:
