@@ -117,6 +117,10 @@ def read_address(text: str, environment: Mapping[str, str] = os.environ) -> Addr
     if kind is None:
         raise CommandError(WRONG_USAGE, f"no ledger is known by {scheme}://; give {LEDGER_FORMS}")
     if kind != "sqlite":
+        try:
+            urlsplit(text)
+        except ValueError as error:  # which tells of one part of it: not of a password, but who knows
+            raise CommandError(WRONG_USAGE, f"the ledger's {scheme}:// address is no URL") from error
         return Address(kind, text)
     if not rest.startswith("/") or not rest.strip("/"):
         raise CommandError(

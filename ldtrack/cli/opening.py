@@ -20,6 +20,7 @@ from ldtrack.cli.errors import NO_LEDGER, WRONG_USAGE, CommandError
 from ldtrack.delivery import LaunchDarklyEvents
 from ldtrack.delivery.jsonl import JSONLines
 from ldtrack.ledgers.durable import DurableLedger
+from ldtrack.ledgers.places import SpoolPlace
 from ldtrack.ledgers.sqlite import SQLiteLedger, SQLiteStore
 
 if TYPE_CHECKING:
@@ -67,10 +68,10 @@ def address_of(text: str, arguments: argparse.Namespace) -> Address:
     return attrs.evolve(address, options=given)
 
 
-def open_ledger(address: Address, *, spool: str | None = None) -> DurableLedger:
+def open_ledger(address: Address, *, spool: SpoolPlace = False) -> DurableLedger:
     """The ledger there; its first use makes it if it is missing."""
     if address.is_file:
-        if spool is not None:
+        if isinstance(spool, str):
             raise CommandError(WRONG_USAGE, "--spool is for a ledger on a server; a file needs no other file")
         return SQLiteLedger(address.target)
     module, name = _LEDGERS[address.kind]
@@ -83,7 +84,7 @@ def open_ledger(address: Address, *, spool: str | None = None) -> DurableLedger:
         ) from error
     try:
         made: DurableLedger = make(address.target, **address.options, spool=spool)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         said = address.hide(str(error))
         raise CommandError(WRONG_USAGE, f"the ledger {address.shown} cannot be used: {said}") from error
     return made

@@ -67,7 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add = parser.add_argument
     add("--ledger", required=True, metavar="LEDGER", help=LEDGER_FORMS)
-    add("--spool", metavar="FILE", help="where this machine keeps what the ledger's server could not take")
+    add(
+        "--spool",
+        metavar="FILE",
+        help="another place of what a server could not take, as given to its ledger",
+    )
     add("--to", default=LAUNCHDARKLY, metavar="WHERE", help="launchdarkly (the default), or jsonl:path")
     _add_launchdarkly(
         parser.add_argument_group("LaunchDarkly", "The key is never an argument: those are public.")
@@ -115,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
         address = address_of(arguments.ledger, arguments)
         key = _key_of(arguments)
         plan = _plan_of(arguments, address)
-        ledger = open_ledger(address, spool=arguments.spool)
+        ledger = open_ledger(address, spool=arguments.spool or True)
         destination = destination_of(
             arguments.to, key, events_uri=arguments.events_uri, ca_certs=arguments.ca_certs
         )
