@@ -10,28 +10,29 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Final
+from typing import Final, TypeVar
 
+from ldtrack.ids import SystemClock
 from ldtrack.ledgers.sqlite import forks
-from ldtrack.ledgers.sqlite.faults import keeps_connection, translated
+from ldtrack.ledgers.sqlite.faults import is_busy, keeps_connection, translated
 from ldtrack.ledgers.sqlite.opening import Opened, Options, opened
 
 __all__ = ["DatabaseFile"]
 
+T = TypeVar("T")
+
+BUSY_PAUSE: Final = 0.001
+"""How long to wait before looking again whether others are done, in seconds."""
 FORK_PATIENCE: Final = 10.0
 """For how long a fork waits for a running transaction, in seconds."""
 
 
 class DatabaseFile:
-    """Opens with the first use, and again after it was closed, lost or replaced.
-
-    Used as ``with file as connection``: what SQLite raises inside becomes a ``LedgerError`` or an
-    ``UnavailableError``, an open transaction is rolled back, and success counts only if the file is still
-    the one at its path.
-    """
+    """Opens with the first use, and again after it was closed, lost or replaced."""
 
     def __init__(self, path: Path, options: Options) -> None:
         self.path = path.absolute()
@@ -42,40 +43,43 @@ class DatabaseFile:
         self._at_work = threading.RLock()
         _FILES.add(self)
 
-    def __enter__(self) -> sqlite3.Connection:
-        self._at_work.acquire()
-        try:
-            if self._opened is None:
-                self._opened = opened(self.path, self._options)
-        except BaseException:
-            self._at_work.release()
-            raise
-        return self._opened.connection
+    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do one piece of work, a statement or a transaction, from its start again while others are writing.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            self._end(error)
-        finally:
-            self._at_work.release()
+        What SQLite raises becomes a ``LedgerError`` or an ``UnavailableError``, an open transaction is rolled
+        back, and success counts only if the file is still the one at its path.
+        """
+        until_ns: int | None = None
+        while True:
+            try:
+                with self._at_work:
+                    return self._try(work)
+            except sqlite3.Error as error:
+                now_ns = SystemClock.monotonic_ns()
+                until_ns = until_ns or now_ns + int(self._options.busy_timeout * 1e9)
+                if not is_busy(error) or now_ns >= until_ns:
+                    raise translated(error, self.path) from error
+            # SQLite would wait by itself, but the longer it has waited the less often it looks: whoever comes
+            # late is served first, and eight busy processes starve one another for seconds.
+            time.sleep(BUSY_PAUSE)
 
-    def _end(self, error: BaseException | None) -> None:
+    def _try(self, work: Callable[[sqlite3.Connection], T]) -> T:
         now = self._opened
         if now is None:
-            return
-        if error is None:
-            if now.is_immutable or not now.is_still_there():
+            now = self._opened = opened(self.path, self._options)
+        try:
+            result = work(now.connection)
+        except BaseException as error:
+            if now.connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    now.connection.execute("ROLLBACK")
+            if now.is_immutable or (isinstance(error, sqlite3.Error) and not keeps_connection(error)):
                 self.close()
-                now.complain()
-            return
-        if now.connection.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                now.connection.execute("ROLLBACK")
-        if isinstance(error, sqlite3.Error):
-            if now.is_immutable or not keeps_connection(error):
-                self.close()
-            raise translated(error, self.path) from error
+            raise
+        if now.is_immutable or not now.is_still_there():
+            self.close()
+            now.complain()
+        return result
 
     def wal_size(self) -> int:
         """How many bytes wait beside the file to be copied into it."""

@@ -31,10 +31,9 @@ READERS_MS: Final = 100
 class Housekeeping:
     """Forgets old claims, gives room back, and keeps the write-ahead log short."""
 
-    def __init__(self, file: DatabaseFile, *, keep_ms: int, busy_timeout: float) -> None:
+    def __init__(self, file: DatabaseFile, *, keep_ms: int) -> None:
         self._file = file
         self._keep_ms = keep_ms
-        self._busy_ms = int(busy_timeout * 1000)
         self._records = 0
         self._longest = LONGEST_LOG
 
@@ -49,32 +48,30 @@ class Housekeeping:
             return
         size = self._file.wal_size()
         if size > self._longest:
-            with self._file as connection:
-                is_short = self._shorten(connection)
+            is_short = self._file.run(self._shorten)
             # While somebody reads for long, one try per so many bytes is enough.
             self._longest = LONGEST_LOG if is_short else size + LONGEST_LOG // 4
 
     def step(self, now_ms: int) -> bool:
         """Do something of what is to be done; returns whether there is more."""
-        with self._file as connection:
-            if self._forget(connection, now_ms):
-                return True
-            [(free,)] = connection.execute("PRAGMA freelist_count").fetchall()
-            [(pages,)] = connection.execute("PRAGMA page_count").fetchall()
-            if free > max(SPARE_PAGES, pages // 4):
-                return self._give_back(connection)
-            if self._file.wal_size() > LONG_LOG:
-                self._shorten(connection)
+        return self._file.run(lambda connection: self._step(connection, now_ms))
+
+    def _step(self, connection: sqlite3.Connection, now_ms: int) -> bool:
+        if self._forget(connection, now_ms):
+            return True
+        [(free,)] = connection.execute("PRAGMA freelist_count").fetchall()
+        [(pages,)] = connection.execute("PRAGMA page_count").fetchall()
+        if free > max(SPARE_PAGES, pages // 4):
+            return self._give_back(connection)
+        if self._file.wal_size() > LONG_LOG:
+            self._shorten(connection)
         return False
 
     def vacuum(self) -> None:
         """Give all unused room back to the file system."""
-        is_more = True
-        while is_more:
-            with self._file as connection:
-                is_more = self._give_back(connection)
-        with self._file as connection:
-            self._shorten(connection)
+        while self._file.run(self._give_back):
+            pass
+        self._file.run(self._shorten)
 
     def _forget(self, connection: sqlite3.Connection, now_ms: int) -> bool:
         """Walk on over the claims, once a day, and delete what is old; whether there are more."""
@@ -116,5 +113,5 @@ class Housekeeping:
         try:
             [(is_busy, _, _)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
-            connection.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
+            connection.execute("PRAGMA busy_timeout = 0")
         return not is_busy

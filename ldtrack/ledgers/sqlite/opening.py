@@ -9,7 +9,6 @@ import contextlib
 import os
 import sqlite3
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -17,9 +16,7 @@ from typing import Final, Literal
 import attrs
 
 from ldtrack.exceptions import LedgerError
-from ldtrack.ids import SystemClock
 from ldtrack.ledgers.sqlite import forks
-from ldtrack.ledgers.sqlite.faults import is_busy, translated
 from ldtrack.ledgers.sqlite.schema import OLDEST_SQLITE, VERSIONS, bring_up_to_date, version_of
 from ldtrack.ledgers.store import UnavailableError
 
@@ -27,8 +24,6 @@ __all__ = ["Opened", "Options", "Synchronous", "opened"]
 
 Synchronous = Literal["FULL", "NORMAL"]
 
-_PATIENCE: Final = 0.01
-"""Seconds between tries of what SQLite does not wait for by itself."""
 _PRAGMAS: Final = (
     "cache_size = -8192",  # in KiB
     "wal_autocheckpoint = 2000",  # in pages: 16 MB
@@ -114,38 +109,28 @@ def opened(path: Path, options: Options) -> Opened:
             f"{path} cannot be used in this forked child: it was being closed or replaced while the process "
             "forked; start the child again"
         )
-    until = SystemClock.monotonic_ns() + int(options.busy_timeout * 1e9)
-    while True:
-        patience = (until - SystemClock.monotonic_ns()) / 1e9
-        try:
-            return _read_only(path, patience) if options.is_read_only else _writable(path, options, patience)
-        except sqlite3.Error as error:
-            # SQLite itself does not wait for the lock that a change of the journal's mode needs.
-            if not is_busy(error) or patience <= 0:
-                raise translated(error, path) from error
-            time.sleep(_PATIENCE)
+    return _read_only(path) if options.is_read_only else _writable(path, options)
 
 
-def _writable(path: Path, options: Options, patience: float) -> Opened:
+def _writable(path: Path, options: Options) -> Opened:
     _make(path)
-    connection = _connected(path, "mode=rw", patience)
+    connection = _connected(path, "mode=rw")
     with _closing_on_error(connection):
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         connection.execute(f"PRAGMA synchronous = {options.synchronous}")
         if version_of(connection, path) < len(VERSIONS):
             bring_up_to_date(connection, path)
-        connection.execute(f"PRAGMA busy_timeout = {int(options.busy_timeout * 1000)}")
         now = Opened.of(connection, path, is_immutable=False)
         # Read again: if the file was replaced meanwhile, this looks at the log that is gone.
         version_of(connection, path)
     return now
 
 
-def _read_only(path: Path, patience: float) -> Opened:
+def _read_only(path: Path) -> Opened:
     # Without the files beside it nobody is writing. To make them would be to write, and to make them ours.
     is_immutable = not Path(f"{os.path.realpath(path)}-wal").exists()
-    connection = _connected(path, "mode=ro&immutable=1" if is_immutable else "mode=ro", patience)
+    connection = _connected(path, "mode=ro&immutable=1" if is_immutable else "mode=ro")
     with _closing_on_error(connection):
         now = Opened.of(connection, path, is_immutable=is_immutable)
         version = version_of(connection, path)
@@ -157,11 +142,11 @@ def _read_only(path: Path, patience: float) -> Opened:
     return now
 
 
-def _connected(path: Path, how: str, patience: float) -> sqlite3.Connection:
+def _connected(path: Path, how: str) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.as_uri()}?{how}",
         uri=True,
-        timeout=max(patience, 0.0),
+        timeout=0,  # how to wait for others is decided by who executes
         isolation_level=None,
         check_same_thread=False,
         cached_statements=64,

@@ -6,18 +6,21 @@ Rule for this file: SQL, and plain functions that hand it to a connection. No cl
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
 from ldtrack.core.batch import Batch
 from ldtrack.core.row import Row
 
-__all__ = ["batch_of", "fetch", "halves_of", "record"]
+__all__ = ["clear_aside", "fetch", "lease", "record", "split"]
 
 COLUMNS: Final = 6
 MOST_ROWS: Final = 4096
 """As many as one statement stores: 24,576 parameters, of 32,766 that SQLite allows."""
+
+ASIDE_AT_ONCE: Final = 5_000
+"""How many refused rows become pending in one transaction: others want to write as well."""
 
 
 def _insert(size: int) -> str:
@@ -95,6 +98,7 @@ ROWS_OF: Final = """
     WHERE first_id = :id AND payload_id = :payload_id ORDER BY id
 """
 ASIDE: Final = "SELECT run_id, body, reason, at_ms, aside_ms FROM aside ORDER BY id LIMIT ?"
+LAST_ASIDE: Final = "SELECT max(id) FROM aside"
 LAST_OF_SOME_ASIDE: Final = "SELECT max(id) FROM (SELECT id FROM aside WHERE id <= ? ORDER BY id LIMIT ?)"
 RETRY_ASIDE: Final = """
     INSERT INTO pending (run_id, place, at_ms, events, body)
@@ -138,7 +142,43 @@ def _record(connection: sqlite3.Connection, rows: Sequence[Row]) -> list[bool]:
     return [at in first for at in range(len(rows))]
 
 
-def batch_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Batch:
+def lease(connection: sqlite3.Connection, lent: Mapping[str, Any]) -> Batch | None:
+    """Take a batch over, or make a new one."""
+    for row in fetch(connection, TAKE_OVER, lent) or fetch(connection, TAKE_NEW, lent):
+        return _batch_of(connection, row)
+    return None
+
+
+def split(
+    connection: sqlite3.Connection, lent: Mapping[str, Any], new_payload_ids: tuple[str, str]
+) -> tuple[Batch, Batch] | None:
+    """Halve a batch that is still on loan to its owner."""
+    connection.execute("BEGIN IMMEDIATE")
+    halves: list[Batch] = []
+    for first, last, middle in fetch(connection, MIDDLE, lent):
+        ranges = (first, middle - 1), (middle, last)
+        for payload_id, (start, stop) in zip(new_payload_ids, ranges, strict=True):
+            new = {**lent, "first": start, "last": stop, "new_payload_id": payload_id}
+            halves.append(_batch_of(connection, fetch(connection, HALVE, new)[0]))
+    connection.execute("COMMIT")
+    return (halves[0], halves[1]) if halves else None
+
+
+def clear_aside(connection: sqlite3.Connection, end: int, *, is_retry: bool) -> tuple[int, int]:
+    """Empty a part of what was set aside, up to that id; returns the last of the part, and how many."""
+    connection.execute("BEGIN IMMEDIATE")
+    [(last,)] = fetch(connection, LAST_OF_SOME_ASIDE, (end, ASIDE_AT_ONCE))
+    count = 0
+    if last is not None:  # or somebody else was quicker
+        if is_retry:
+            connection.execute(RETRY_ASIDE, (last,))
+        count = connection.execute("DELETE FROM aside WHERE id <= ?", (last,)).rowcount
+        connection.execute("UPDATE tally SET set_aside = set_aside - ?", (count,))
+    connection.execute("COMMIT")
+    return last or end, count
+
+
+def _batch_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Batch:
     """The batch that a statement has returned."""
     first, payload_id, size, events, attempts, last, text = row
     bodies = text.split(_SEPARATOR)
@@ -146,10 +186,3 @@ def batch_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Batch:
         found = fetch(connection, BODIES, (first, last))
         bodies = [body for (body,) in found]
     return Batch(id=str(first), payload_id=payload_id, bodies=tuple(bodies), events=events, attempts=attempts)
-
-
-def halves_of(found: list[tuple[Any, ...]]) -> Iterator[tuple[int, int]]:
-    """The ranges of ids that the halves of a batch have, if it was found."""
-    for first, last, middle in found:
-        yield first, middle - 1
-        yield middle, last

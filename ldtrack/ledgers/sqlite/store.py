@@ -7,10 +7,10 @@ written in ``schema``; what may go wrong with a file, in ``file`` and ``faults``
 from __future__ import annotations
 
 import os
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ldtrack import ids
 from ldtrack.core.batch import Aside, Batch, Standing
@@ -24,8 +24,6 @@ from ldtrack.typing import Clock
 __all__ = ["SQLiteStore"]
 
 YEAR_AND_A_BIT: Final = 400 * 86_400.0
-_RETRIED_AT_ONCE: Final = 5_000
-"""How many refused rows become pending in one transaction: others want to write as well."""
 
 
 class SQLiteStore:
@@ -61,12 +59,7 @@ class SQLiteStore:
         self._file = DatabaseFile(Path(path), options)
         self._clock = clock or ids.SystemClock()
         self._new_payload_id = new_payload_id
-        self._housekeeping = Housekeeping(
-            self._file, keep_ms=int(keep_claims * 1000), busy_timeout=busy_timeout
-        )
-
-    def _now_ms(self) -> int:
-        return int(self._clock.time() * 1000)
+        self._housekeeping = Housekeeping(self._file, keep_ms=int(keep_claims * 1000))
 
     # Recording
 
@@ -74,8 +67,7 @@ class SQLiteStore:
         """Store those rows that are the first for their run and place, all in one step."""
         if not rows:
             return []
-        with self._file as connection:
-            first = sql.record(connection, rows)
+        first = self._file.run(partial(sql.record, rows=rows))
         self._housekeeping.after_record()
         return first
 
@@ -85,109 +77,65 @@ class SQLiteStore:
         """Take a batch on loan: a stored one whose loan has run out or that is due again, or a new one."""
         if limit < 1:
             raise ValueError(f"a batch has at least one row, got limit={limit!r}")
-        now = self._now_ms()
-        lent = {
-            "owner": owner,
-            "now": now,
-            "until": now + int(seconds * 1000),
-            "payload_id": self._new_payload_id(),
-            "limit": limit,
-            "max_chars": max_chars,
-        }
-        with self._file as connection:
-            found = sql.fetch(connection, sql.TAKE_OVER, lent) or sql.fetch(connection, sql.TAKE_NEW, lent)
-            return sql.batch_of(connection, found[0]) if found else None
+        lent = self._terms(owner, seconds)
+        lent |= {"limit": limit, "max_chars": max_chars, "payload_id": self._new_payload_id()}
+        return self._file.run(partial(sql.lease, lent=lent))
 
     def delivered(self, batch: Batch) -> None:
         """Delete the batch and its rows, and count them; their claims stay. Nothing if it is gone."""
-        with self._file as connection:
-            connection.execute(sql.DELIVERED, {"now": self._now_ms(), **_key_of(batch)})
+        self._change(sql.DELIVERED, batch, {"now": self._now_ms()})
 
     def postpone(self, batch: Batch, owner: str, seconds: float) -> None:
         """Give the batch back; nobody takes it before so long. Nothing if the loan was lost."""
-        now = self._now_ms()
-        due = {"owner": owner, "now": now, "until": now + int(seconds * 1000)}
-        with self._file as connection:
-            connection.execute(sql.POSTPONE, due | _key_of(batch))
+        self._change(sql.POSTPONE, batch, self._terms(owner, seconds))
 
     def split(self, batch: Batch, owner: str, seconds: float) -> tuple[Batch, Batch] | None:
         """Halve the batch into two on loan to the same owner; ``None`` if the loan was lost."""
         half = len(batch.bodies) // 2
         if not half:
             raise ValueError("a batch of one row cannot be split")
-        now = self._now_ms()
-        lent = {
-            "owner": owner,
-            "now": now,
-            "until": now + int(seconds * 1000),
-            "half": half,
-            **_key_of(batch),
-        }
-        with self._file as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            found = sql.fetch(connection, sql.MIDDLE, lent)
-            halves = []
-            for first, last in sql.halves_of(found):
-                new = lent | {"first": first, "last": last, "new_payload_id": self._new_payload_id()}
-                halves.append(sql.batch_of(connection, sql.fetch(connection, sql.HALVE, new)[0]))
-            connection.execute("COMMIT")
-        return (halves[0], halves[1]) if halves else None
+        lent = self._terms(owner, seconds) | _key_of(batch) | {"half": half}
+        ids = self._new_payload_id(), self._new_payload_id()
+        return self._file.run(partial(sql.split, lent=lent, new_payload_ids=ids))
 
     def rows_of(self, batch: Batch) -> list[Row]:
         """The batch's rows as they were recorded; none if the batch is gone."""
-        with self._file as connection:
-            return [Row(*row) for row in sql.fetch(connection, sql.ROWS_OF, _key_of(batch))]
+        return [Row(*row) for row in self._ask(sql.ROWS_OF, _key_of(batch))]
 
     # What was refused
 
     def set_aside(self, batch: Batch, reason: str) -> None:
         """Move the batch's rows to those that were refused. Nothing if it is gone."""
-        with self._file as connection:
-            connection.execute(sql.REFUSED, {"now": self._now_ms(), "reason": reason, **_key_of(batch)})
+        self._change(sql.REFUSED, batch, {"now": self._now_ms(), "reason": reason})
 
     def aside(self, limit: int) -> list[Aside]:
         """The rows that were refused, oldest first."""
-        with self._file as connection:
-            return [
-                Aside(run_id=run_id, body=body, reason=reason, at_ms=at_ms, aside_ms=aside_ms)
-                for run_id, body, reason, at_ms, aside_ms in sql.fetch(connection, sql.ASIDE, (limit,))
-            ]
+        return [
+            Aside(run_id=run_id, body=body, reason=reason, at_ms=at_ms, aside_ms=aside_ms)
+            for run_id, body, reason, at_ms, aside_ms in self._ask(sql.ASIDE, (limit,))
+        ]
 
     def retry_aside(self) -> int:
         """Make the refused rows pending again; returns how many."""
-        return self._clear_aside(sql.RETRY_ASIDE)
+        return self._clear_aside(is_retry=True)
 
     def discard_aside(self) -> int:
         """Delete the refused rows; their claims stay. Returns how many."""
-        return self._clear_aside(None)
+        return self._clear_aside(is_retry=False)
 
-    def _clear_aside(self, statement: str | None) -> int:
+    def _clear_aside(self, *, is_retry: bool) -> int:
         cleared, last = 0, 0
-        with self._file as connection:
-            [(end,)] = connection.execute("SELECT max(id) FROM aside").fetchall()
-            while end is not None and last < end:
-                connection.execute("BEGIN IMMEDIATE")
-                last, count = self._clear_some(connection, statement, end)
-                connection.execute("COMMIT")
-                cleared += count
+        [(end,)] = self._ask(sql.LAST_ASIDE)
+        while end is not None and last < end:
+            last, count = self._file.run(partial(sql.clear_aside, end=end, is_retry=is_retry))
+            cleared += count
         return cleared
-
-    def _clear_some(self, connection: sqlite3.Connection, statement: str | None, end: int) -> tuple[int, int]:
-        [(last,)] = connection.execute(sql.LAST_OF_SOME_ASIDE, (end, _RETRIED_AT_ONCE)).fetchall()
-        if last is None:  # somebody else was quicker
-            return end, 0
-        if statement is not None:
-            connection.execute(statement, (last,))
-        count = connection.execute("DELETE FROM aside WHERE id <= ?", (last,)).rowcount
-        connection.execute("UPDATE tally SET set_aside = set_aside - ?", (count,))
-        return last, count
 
     # How it stands, and housekeeping
 
     def standing(self) -> Standing:
         """How much is waiting, and since when; as quick with millions waiting as with none."""
-        with self._file as connection:
-            [(last, gone, delivered, set_aside, first, oldest_ms)] = sql.fetch(connection, sql.STANDING)
+        [(last, gone, delivered, set_aside, first, oldest_ms)] = self._ask(sql.STANDING)
         return Standing(
             pending=last - gone,
             set_aside=set_aside,
@@ -213,6 +161,23 @@ class SQLiteStore:
         """In a forked child: forget the parent's connection without touching it."""
         self._file.abandon()
 
+    # Asking the file
 
-def _key_of(batch: Batch) -> dict[str, object]:
+    def _now_ms(self) -> int:
+        return int(self._clock.time() * 1000)
+
+    def _terms(self, owner: str, seconds: float) -> dict[str, Any]:
+        now = self._now_ms()
+        return {"owner": owner, "now": now, "until": now + int(seconds * 1000)}
+
+    def _ask(
+        self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()
+    ) -> list[tuple[Any, ...]]:
+        return self._file.run(partial(sql.fetch, statement=statement, parameters=parameters))
+
+    def _change(self, statement: str, batch: Batch, parameters: Mapping[str, Any]) -> None:
+        self._ask(statement, {**parameters, **_key_of(batch)})
+
+
+def _key_of(batch: Batch) -> dict[str, Any]:
     return {"id": int(batch.id), "payload_id": batch.payload_id}
