@@ -38,6 +38,6 @@ def test_what_was_acknowledged_arrives_once(place, tmp_path, seed, kills, capsys
 )
 def test_broken_promises_are_found_out(fraud, found, sqlite, tmp_path, seed) -> None:
     """Negative control: each is found within a few kills."""
-    report = try_it(sqlite, tmp_path / "children", seed=seed, kills=15, fraud=fraud)
+    report = try_it(sqlite, tmp_path / "children", seed=seed, kills=15, fraud=fraud, writers=2, tasks=3)
 
     assert getattr(report.verdict, found), f"seed {seed}"

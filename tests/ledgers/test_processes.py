@@ -24,7 +24,7 @@ def plan_of(place: Place, folder: Path) -> Plan:
     plan = Plan(
         ledger=place.ledger,
         where=place.where,
-        options=place.options,
+        options=dict(place.options),
         folder=folder,
         events_uri="",
         seed=1,

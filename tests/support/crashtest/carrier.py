@@ -57,7 +57,7 @@ def _relay(plan: Plan, backlog: Any, number: int) -> Relay:
         backlog,
         frauds.destination_of(plan, destination),
         # Many small ones where a fraud is to be found out, so that it is.
-        batch_rows=50 if plan.fraud else chance.choice((50, 300, 1000)),
+        batch_rows=100 if plan.fraud else chance.choice((50, 300, 1000)),
         loan=LOAN,
         interval=0.02,
         # Waits are a twentieth of the usual: what comes after a setback is the test, not the wait.

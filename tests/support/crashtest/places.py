@@ -6,11 +6,14 @@ Rule for this file: starting and ending; nothing that decides.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import servers
+
+from ldtrack import ledgers
 
 __all__ = ["Place", "a_place_for", "missing", "place_on"]
 
@@ -20,7 +23,12 @@ class Place(NamedTuple):
 
     ledger: str
     where: str
-    options: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    options: Mapping[str, Any] = MappingProxyType({})
+
+    def open(self, **options: Any) -> Any:
+        """The ledger, of which nothing is open yet."""
+        name = {"sqlite": "SQLiteLedger", "postgres": "PostgresLedger", "redis": "RedisLedger"}[self.ledger]
+        return getattr(ledgers, name)(self.where, **self.options, **options)
 
 
 def missing(ledger: str) -> str | None:

@@ -12,6 +12,8 @@ from typing import Any, Self
 
 import attrs
 
+from crashtest.places import Place
+
 __all__ = ["LEDGERS", "Plan"]
 
 LEDGERS = ("sqlite", "postgres", "redis")
@@ -61,5 +63,4 @@ class Plan:
 
     def open_ledger(self) -> Any:
         """The ledger, of which nothing is open yet; the drivers of the others are not imported."""
-        name = {"sqlite": "SQLiteLedger", "postgres": "PostgresLedger", "redis": "RedisLedger"}[self.ledger]
-        return getattr(import_module(f"ldtrack.ledgers.{self.ledger}"), name)(self.where, **self.options)
+        return Place(self.ledger, self.where, self.options).open()

@@ -74,7 +74,7 @@ def try_it(
         plan = Plan(
             ledger=place.ledger,
             where=place.where,
-            options=place.options,
+            options=dict(place.options),
             folder=folder,
             events_uri=endpoint.uri,
             seed=seed,

@@ -17,15 +17,15 @@ MOST_BYTES = 60_000
 
 _ODDS: tuple[tuple[int, Answer], ...] = (
     (60, Answer(202)),
-    (6, Answer(202, manner=Manner.CUT_AFTER)),
-    (4, Answer(202, manner=Manner.CUT_INSIDE)),
-    (3, Answer(202, manner=Manner.SILENCE)),
+    (10, Answer(202, manner=Manner.CUT_AFTER)),
+    (6, Answer(202, manner=Manner.CUT_INSIDE)),
+    (1, Answer(202, manner=Manner.SILENCE)),
     (5, Answer(503, manner=Manner.CUT_BEFORE)),
     (4, Answer(429, headers={"Retry-After": "0"})),
     (4, Answer(500)),
     (4, Answer(503)),
     (4, Answer(408)),
-    (2, Answer(503, manner=Manner.SILENCE)),
+    (1, Answer(503, manner=Manner.SILENCE)),
 )
 _WEIGHTS, _ANSWERS = zip(*_ODDS, strict=True)
 
