@@ -222,6 +222,16 @@ def test_characters_are_counted_not_bytes(store: RedisStore) -> None:
     assert len(batch.bodies) == 2
 
 
+def test_nobody_is_no_owner(store: RedisStore) -> None:
+    """Who names none cannot touch a batch that nobody has on loan."""
+    store.record(rows_of_run(2))
+    batch = lease(store)
+    store.postpone(batch, "ada", 1000)
+    store.postpone(batch, "", 0)
+    assert store.split(batch, "", 60) is None
+    assert store.lease("bob", 10, PLENTY, 60) is None
+
+
 def test_a_pause_longer_than_a_loan_is_kept(store: RedisStore, admin: redis.Redis, name: str) -> None:
     """It ends later than a loan that begins now, and the clock was not set back for that."""
     store.record([a_row()])

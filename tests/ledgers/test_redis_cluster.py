@@ -25,7 +25,11 @@ def nodes(redis_of_session: servers.RedisServer) -> Iterator[list[servers.RedisS
         found = [stack.enter_context(servers.redis_server()) for _ in range(3)]
         for node in found:
             node.settings |= {"cluster-enabled": "yes", "cluster-node-timeout": "2000"}
-            node.settings |= {"cluster-require-full-coverage": "no"}
+            # The usual port of its bus, 10,000 above its own, is one that outgoing connections may have.
+            node.settings |= {
+                "cluster-require-full-coverage": "no",
+                "cluster-port": str(servers._free_port()),
+            }
             node.restart()
         addresses = [f"127.0.0.1:{node.port}" for node in found]
         command = ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"]

@@ -6,10 +6,7 @@ end
 
 local function drop(batch)
   local head = redis.call('XRANGE', queue, '-', '+', 'COUNT', 1)[1]
-  if not head or number(head[1]) > number(batch.last) then
-    return 0
-  end
-  if number(head[1]) >= number(batch.first) then
+  if head and number(head[1]) >= number(batch.first) then
     return redis.call('XTRIM', queue, 'MINID', string.format('%d', number(batch.last) + 1))
   end
   local gone, ids = 0, {}

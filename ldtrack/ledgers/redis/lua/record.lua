@@ -3,7 +3,6 @@
 -- ARGV: seconds to keep claims, a number that is behind us, then for each row the number of its run among the
 -- keys, its place, its claimant, the head of what is stored, the body.
 local last = math.max(tonumber(redis.call('HGET', state, 'stored') or 0), tonumber(ARGV[2]))
-redis.call('XLEN', queue) -- a key of a wrong type is noticed while nothing has changed
 
 local asked = {}
 for at = 3, #ARGV, 5 do
