@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,24 @@ import redis
 from servers import PostgresServer, RedisServer
 
 from ldtrack.core.row import Row
+from ldtrack.ids import new_payload_id
 from ldtrack.ledgers.postgres.store import PostgresStore
 from ldtrack.ledgers.redis.store import RedisStore
 from ldtrack.ledgers.sqlite import SQLiteStore
-from ldtrack.ledgers.store import Store
+from ldtrack.ledgers.store import Store, UnavailableError
+from ldtrack.testing.memory_store import MemoryStore
 
-__all__ = ["STORES", "Kit", "PostgresKit", "RedisKit", "SQLiteKit", "WalkingClock", "a_row", "rows_of_run"]
+__all__ = [
+    "STORES",
+    "Kit",
+    "MemoryKit",
+    "PostgresKit",
+    "RedisKit",
+    "SQLiteKit",
+    "WalkingClock",
+    "a_row",
+    "rows_of_run",
+]
 
 _claimants = itertools.count(1 << 40)
 
@@ -192,7 +206,48 @@ class RedisKit(Kit):
         self.admin.close()
 
 
+class MemoryKit(Kit):
+    """The store of ``ldtrack.testing``: what is opened is the data itself."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self.clock = WalkingClock()
+        self._data = MemoryStore(self.clock, new_payload_id)
+        self._lock = threading.Lock()
+        self._is_away = False
+
+    def open(self, **options: Any) -> Any:
+        return _Shared(self)
+
+    def ask(self, question: str, *arguments: Any) -> Any:
+        with self._lock:
+            if self._is_away:
+                raise UnavailableError("the memory is away, as it was told to be")
+            return getattr(self._data, question)(*arguments)
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        self._is_away = True
+        try:
+            yield
+        finally:
+            self._is_away = False
+
+
+class _Shared:
+    """One of several who use the same data; a store itself is for one thread at a time."""
+
+    def __init__(self, kit: MemoryKit) -> None:
+        self._kit = kit
+
+    def __getattr__(self, question: str) -> Any:
+        return partial(self._kit.ask, question)
+
+
 STORES: dict[str, Callable[[pytest.FixtureRequest], Kit]] = {
+    "plain": MemoryKit,
     "postgres": PostgresKit,
     "redis": RedisKit,
     "sqlite": SQLiteKit,
