@@ -222,6 +222,21 @@ def test_characters_are_counted_not_bytes(store: RedisStore) -> None:
     assert len(batch.bodies) == 2
 
 
+def test_rows_that_come_back_are_in_order(store: RedisStore) -> None:
+    """Behind what was recorded before, and before what is recorded then."""
+    store.record(rows_of_run(1200, "refused"))
+    for _ in range(2):
+        store.set_aside(lease(store), "no")
+    store.record([a_row("before")])
+    assert store.retry_aside() == 1200
+    assert store.standing().last == 2401
+    store.record([a_row("after")])
+    bodies = all_bodies(store)
+    assert "before" in bodies[0]
+    assert "after" in bodies[-1]
+    assert len(bodies) == 1202
+
+
 def test_nobody_is_no_owner(store: RedisStore) -> None:
     """Who names none cannot touch a batch that nobody has on loan."""
     store.record(rows_of_run(2))
