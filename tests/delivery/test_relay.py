@@ -174,19 +174,26 @@ def in_the_air(scene: Scene) -> int:
     return scene.relay.stats.attempts - len(scene.destination.attempts)
 
 
-@pytest.mark.parametrize("concurrency", [1, 2, 5])
-def test_so_many_batches_are_on_their_way(concurrency: int) -> None:
-    """While some are being posted, the next are taken from the ledger; never more than asked for."""
-    scene = Scene(rows=200, concurrency=concurrency)
-    most: list[int] = []
+def watch(scene: Scene) -> list[int]:
+    """How many batches were in the air, again and again from now on."""
+    seen: list[int] = []
+    deliver = scene.destination.deliver
 
     async def watched(batch: Batch) -> Receipt:
         for _ in range(30):
             await asyncio.sleep(0)
-            most.append(in_the_air(scene))
+            seen.append(in_the_air(scene))
         return await deliver(batch)
 
-    deliver, scene.destination.deliver = scene.destination.deliver, watched
+    scene.destination.deliver = watched
+    return seen
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 5])
+def test_so_many_batches_are_on_their_way(concurrency: int) -> None:
+    """While some are being posted, the next are taken from the ledger; never more than asked for."""
+    scene = Scene(rows=200, concurrency=concurrency)
+    most = watch(scene)
     scene.play(scene.relay.drain(1))
     assert max(most) == concurrency
     assert scene.standing == (0, 200, 0)
@@ -535,6 +542,15 @@ def test_a_ledger_that_is_back_is_worked_with_as_before() -> None:
             scene.destination.release()
 
     scene.play(ups_and_downs())
+
+
+def test_one_batch_is_enough_to_see_that_the_ledger_is_back() -> None:
+    """There is more in it than can be seen the end of, and several batches are on their way again."""
+    scene = Scene(rows=200)
+    most = watch(scene)
+    scene.backlog.fail_next()
+    assert scene.play(scene.relay.drain(10)) is True
+    assert (most[0], max(most)) == (1, 2)
 
 
 def test_a_failure_of_the_ledger_is_waited_out_by_drain() -> None:
