@@ -483,6 +483,20 @@ def test_without_enough_replicas_nothing_is_confirmed(new_store: Callable[..., R
     assert store.standing().pending == 1
 
 
+def test_a_replica_that_lags_confirms_nothing(
+    new_store: Callable[..., RedisStore], replica: servers.RedisServer
+) -> None:
+    """Nor when it is asked again on another connection, on which nothing new was to be written."""
+    store, row = new_store(wait_replicas=1, timeout=1.0), a_row()
+    replica.pause()
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="only 0 of 1 replicas"):
+            store.record([row])
+        store.close()
+    replica.resume()
+    assert store.record([row]) == [True]
+
+
 def test_with_enough_replicas_it_is_confirmed(
     new_store: Callable[..., RedisStore], replica: servers.RedisServer, name: str
 ) -> None:
