@@ -64,10 +64,10 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         try:
             wants = next(gen)
             while True:
-                ready = yield wants
-                if not ready and time.monotonic() >= self.ends_at:
+                # Looked at last: what has come in time is an answer, however late we are to read it.
+                wants = gen.send((yield wants))
+                if time.monotonic() >= self.ends_at:
                     raise psycopg.errors.ConnectionTimeout("the server did not answer in time")
-                wants = gen.send(ready)
         except StopIteration as end:
             return end.value
 
