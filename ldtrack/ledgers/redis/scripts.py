@@ -65,11 +65,6 @@ class Shard:
             number, tag, tuple(f"{tag}:{key}" for key in ("queue", "aside", "batches", "due", "state"))
         )
 
-    @property
-    def state(self) -> str:
-        """The key of the shard's numbers."""
-        return self.keys[4]
-
     def run(self, run_id: str) -> str:
         """The key of a run's claims."""
         return f"{self.tag}:run:{run_id}"

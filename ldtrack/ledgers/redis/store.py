@@ -21,7 +21,7 @@ from ldtrack.core.row import Row
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.redis import scripts
 from ldtrack.ledgers.redis.facts import Facts
-from ldtrack.ledgers.redis.link import Call, Link
+from ldtrack.ledgers.redis.link import Call, Command, Link
 from ldtrack.ledgers.redis.scripts import Script, Shard, shard_of
 from ldtrack.ledgers.store import UnavailableError
 
@@ -120,11 +120,9 @@ class RedisStore:
             arguments += (run, place, claimant, _bytes(f"{at_ms} {events} {run_id}"), _bytes(body))
         return Call(scripts.RECORD, [*shard.keys, *(_bytes(shard.run(run)) for run in runs)], arguments)
 
-    def _confirmation(self) -> list[tuple[str | bytes | int, ...]]:
-        """Wait for replicas. They are asked for what this connection wrote, so it has to write something."""
-        if not self._wait_replicas:
-            return []
-        return [("HSET", self._shards[0].state, "confirmed", 1), ("WAIT", self._wait_replicas, self._wait_ms)]
+    def _confirmation(self) -> list[Command]:
+        """Wait for replicas to have all that was written before, by whomever: also by an earlier try."""
+        return [("WAIT", self._wait_replicas, self._wait_ms)] if self._wait_replicas else []
 
     # Batches
 
