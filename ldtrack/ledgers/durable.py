@@ -108,7 +108,7 @@ class DurableLedger:
     ) -> AsyncFlight:
         row = self._scribe.row_of(claim)
         desk = self._writer.desk_of(loop)
-        flight: AsyncFlight = loop.create_future()
+        flight = AsyncFlight(loop)
         asked = Asked(row, claim.metric, self._clock.monotonic_ns(), desk, flight, is_quiet)
         desk.open(asked, flight)
         self._writer.ask(asked)
@@ -142,7 +142,7 @@ class DurableLedger:
     async def _passed(self, *, is_last: bool) -> None:
         """Wait until all that was asked so far is answered."""
         loop = asyncio.get_running_loop()
-        flight: AsyncFlight = loop.create_future()
+        flight = AsyncFlight(loop)
         self._writer.barrier(self._writer.desk_of(loop), flight, is_last=is_last)
         await flight
 

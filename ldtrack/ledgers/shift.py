@@ -78,7 +78,8 @@ class Shift:
         if not due:
             return None
         not_before = 0.0 if self._trouble is None else self._trouble.retry_at
-        return max(min(due), not_before, self._now()) - self._now()
+        now = self._now()
+        return max(min(due), not_before, now) - now
 
     def _gather(self, patience: float | None) -> bool:
         """Wait for something to come, and take it with all that has come by then."""

@@ -160,7 +160,8 @@ class DurableKit(Kit):
 
 
 IN_MEMORY: dict[str, Callable[[], Kit]] = {"memory": MemoryKit, "recording": RecordingKit}
-KITS = sorted([*IN_MEMORY, *store_kits.STORES])
+DURABLE = {f"over {name}": kit for name, kit in store_kits.STORES.items()}
+KITS = sorted([*IN_MEMORY, *DURABLE])
 
 
 def kit_maker(name: str, request: pytest.FixtureRequest) -> Callable[[], Kit]:
@@ -169,7 +170,7 @@ def kit_maker(name: str, request: pytest.FixtureRequest) -> Callable[[], Kit]:
         return IN_MEMORY[name]
 
     def make() -> Kit:
-        kit = DurableKit(store_kits.STORES[name](request))
+        kit = DurableKit(DURABLE[name](request))
         request.addfinalizer(kit.destroy)
         return kit
 
