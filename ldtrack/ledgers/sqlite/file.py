@@ -41,7 +41,8 @@ class DatabaseFile:
         # Held while SQLite is at work, so that no fork happens in the middle of it. Re-entrant for the fork
         # that a finalizer in this very thread might ask for.
         self._at_work = threading.RLock()
-        _FILES.add(self)
+        with _registry.lock:
+            _registry.files.add(self)
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do one piece of work, a statement or a transaction, from its start again while others are writing.
@@ -113,29 +114,38 @@ class DatabaseFile:
             self._at_work.release()
 
 
-_FILES: Final[weakref.WeakSet[DatabaseFile]] = weakref.WeakSet()
-_held: Final[list[DatabaseFile]] = []
+class _Registry:
+    """All there are, so that none is at work while the process forks."""
+
+    def __init__(self) -> None:
+        self.files: weakref.WeakSet[DatabaseFile] = weakref.WeakSet()
+        self.lock = threading.RLock()
+        self._held: list[DatabaseFile] = []
+
+    def before_fork(self) -> None:
+        self.lock.acquire()
+        self._held = list(self.files)
+        for file in self._held:
+            file.hold()
+
+    def after_fork_in_parent(self) -> None:
+        for file in self._held:
+            file.go_on()
+        self._held = []
+        self.lock.release()
+
+    def after_fork_in_child(self) -> None:
+        self.lock = threading.RLock()
+        held, self._held = self._held, []
+        for file in held:
+            file.abandon()
 
 
-def _before_fork() -> None:
-    _held[:] = _FILES
-    for file in _held:
-        file.hold()
-
-
-def _after_fork_in_parent() -> None:
-    for file in _held:
-        file.go_on()
-    _held.clear()
-
-
-def _after_fork_in_child() -> None:
-    for file in _held:
-        file.abandon()
-    _held.clear()
-
+_registry: Final = _Registry()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+        before=_registry.before_fork,
+        after_in_parent=_registry.after_fork_in_parent,
+        after_in_child=_registry.after_fork_in_child,
     )

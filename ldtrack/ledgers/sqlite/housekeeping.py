@@ -5,11 +5,14 @@ Rule for this file: short steps, so that nobody who writes has to wait for long.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import Final
 
 from ldtrack.core.row import FIRST_CLAIMANT
+from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.sqlite.file import DatabaseFile
+from ldtrack.ledgers.store import UnavailableError
 
 __all__ = ["Housekeeping"]
 
@@ -47,10 +50,14 @@ class Housekeeping:
         if self._records % RECORDS_PER_LOOK:
             return
         size = self._file.wal_size()
-        if size > self._longest:
+        if size <= self._longest:
+            return
+        is_short = False
+        # What was recorded is recorded, whatever becomes of the log.
+        with contextlib.suppress(LedgerError, UnavailableError):
             is_short = self._file.run(self._shorten)
-            # While somebody reads for long, one try per so many bytes is enough.
-            self._longest = LONGEST_LOG if is_short else size + LONGEST_LOG // 4
+        # While somebody reads for long, one try per so many bytes is enough.
+        self._longest = LONGEST_LOG if is_short else size + LONGEST_LOG // 4
 
     def step(self, now_ms: int) -> bool:
         """Do something of what is to be done; returns whether there is more."""

@@ -22,6 +22,7 @@ APPLICATION_ID: Final = 0x6C647472
 """``ldtr``: by this, ``file`` and other tools know a ledger."""
 OLDEST_SQLITE: Final = (3, 35, 0)
 """``RETURNING`` came with it."""
+JOURNAL: Final = "WAL"
 PAGE_SIZE: Final = 8192
 """Measured: groups are recorded a quarter to two thirds faster than with 4096, and no faster with 16384."""
 
@@ -144,7 +145,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
         # Neither can be changed once there is something in the file.
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    [(mode,)] = connection.execute("PRAGMA journal_mode = WAL")
+    [(mode,)] = connection.execute(f"PRAGMA journal_mode = {JOURNAL}")
     if mode != "wal":
         raise LedgerError(
             f"{path} is on a file system that cannot share memory between processes (mode {mode}); "
