@@ -17,6 +17,7 @@ from endpoint import Answer, Arrival, Endpoint, Manner
 from relay_process import KEY, RelayProcess, ldtrack, rows
 from servers import PostgresServer, RedisServer
 
+from ldtrack.cli import main
 from ldtrack.core.batch import Standing
 from ldtrack.ledgers.sqlite import SQLiteStore
 from ldtrack.ledgers.store import Store
@@ -239,14 +240,18 @@ def test_a_server_that_goes(place, endpoint) -> None:
         pytest.param(["--ledger=/nowhere/l.db"], 3, "/nowhere", id="no folder"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_sentence(arguments, code, sentence, tmp_path, monkeypatch) -> None:
+def test_what_is_wrong_is_said_in_a_sentence(
+    arguments, code, sentence, tmp_path, monkeypatch, capsys
+) -> None:
     """One line, no traceback, and the exit code that the documentation gives."""
     monkeypatch.chdir(tmp_path)
-    done = ldtrack("relay", *arguments)
-    (line,) = lines_of(done.stderr)
-    assert (done.returncode, line["code"], line["event"], line["level"]) == (code, code, "failed", "error")
+    monkeypatch.setenv("LAUNCHDARKLY_SDK_KEY", KEY)
+    assert main(["relay", *arguments]) == code
+    err = capsys.readouterr().err
+    (line,) = lines_of(err)
+    assert (line["code"], line["event"], line["level"]) == (code, "failed", "error")
     assert sentence in str(line["message"])
-    assert KEY not in done.stderr
+    assert KEY not in err
 
 
 def test_a_file_that_is_no_ledger(path, endpoint) -> None:

@@ -6,6 +6,7 @@ the process does.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,13 +24,20 @@ import attrs
 
 from ldtrack.core.row import Row
 
-__all__ = ["KEY", "RelayProcess", "body_of", "ldtrack", "rows"]
+__all__ = ["KEY", "RelayProcess", "body_of", "ldtrack", "rows", "until"]
 
 KEY = "sdk-00000000-key-of-the-tests"
 PATIENCE = 60.0
 """Seconds after which a test that still waits has failed."""
 # Isolated where the tests are, so that the same ldtrack runs here and there.
 _COMMAND = [sys.executable, *(["-I"] if sys.flags.isolated else []), "-W", "error", "-m", "ldtrack"]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop turn until this is so."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0)
 
 
 def rows(count: int, *, first: int = 0, secret: str = "") -> list[Row]:
