@@ -53,29 +53,27 @@ def _look_away(task: asyncio.Future[Any]) -> None:
 
 
 class Bell:
-    """Ends somebody's waiting, from any thread. Rung while nobody waits, it ends the next wait."""
+    """Ends all waiting for it, from any thread. Rung while nobody waits, it ends the next wait."""
 
     def __init__(self) -> None:
         self._is_rung = False
-        self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
 
     def ring(self) -> None:
-        """End the wait."""
+        """End the waits."""
         self._is_rung = True
-        waiting = self._waiting
-        if waiting is not None:
-            loop, rung = waiting
+        for rung, loop in self._waiting.copy().items():
             with contextlib.suppress(RuntimeError):  # that loop is closed, and nobody waits any more
                 loop.call_soon_threadsafe(rung.set)
 
     async def wait(self, seconds: float) -> None:
         """Wait until it rings, or so long; cancelling it changes nothing."""
         rung = asyncio.Event()
-        self._waiting = (asyncio.get_running_loop(), rung)
+        self._waiting[rung] = asyncio.get_running_loop()
         try:
             if not self._is_rung:  # asked after it is known who waits, or a ring would be missed
                 with anyio.move_on_after(seconds):
                     await rung.wait()
         finally:
-            self._waiting = None
+            del self._waiting[rung]
             self._is_rung = False

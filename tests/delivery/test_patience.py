@@ -113,6 +113,22 @@ def test_a_bell_that_rings() -> None:
     assert timed(scene()) == pytest.approx(5)
 
 
+def test_a_bell_for_several() -> None:
+    """It ends the waits of all, whoever came first or has left."""
+
+    async def scene() -> None:
+        bell = Bell()
+        first, leaving, last = (asyncio.create_task(bell.wait(3600)) for _ in range(3))
+        await asyncio.sleep(2)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        await asyncio.sleep(3)
+        bell.ring()
+        await asyncio.gather(first, last)
+
+    assert timed(scene()) == pytest.approx(5)
+
+
 def test_a_bell_that_rang_before() -> None:
     """It ends the next wait, and only that one."""
 
