@@ -49,6 +49,7 @@ class Keeper(Generic[S]):
         with self._lock:
             if self._store is None:
                 self._store = self._open_store()
+                _be_first_to_know_of_forks(type(self._store))
             return errand(self._store)
 
     def close(self) -> None:
@@ -60,8 +61,8 @@ class Keeper(Generic[S]):
 
     def hold(self) -> None:
         """Before a fork: let the store go, and no errand begin."""
-        self._is_held = self._lock.acquire(timeout=self._patience)
-        if self._is_held:
+        if not self._is_held and self._lock.acquire(timeout=self._patience):
+            self._is_held = True
             with contextlib.suppress(Exception):
                 self.close()
 
@@ -90,9 +91,19 @@ def _all(step: Callable[[Keeper[Any]], None]) -> None:
             step(keeper)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=lambda: _all(Keeper.hold),
-        after_in_parent=lambda: _all(Keeper.go_on),
-        after_in_child=lambda: _all(Keeper.forked),
-    )
+_known: Final[set[type]] = set()
+
+
+def _be_first_to_know_of_forks(kind: type) -> None:
+    """Hold the keepers before any other locks are taken for a fork.
+
+    Who registers last is called first, and a kind of store may have registered something of its own when it
+    was imported. So this is done again for each kind; what is held already stays as it is.
+    """
+    if kind not in _known and hasattr(os, "register_at_fork"):
+        _known.add(kind)
+        os.register_at_fork(
+            before=lambda: _all(Keeper.hold),
+            after_in_parent=lambda: _all(Keeper.go_on),
+            after_in_child=lambda: _all(Keeper.forked),
+        )
