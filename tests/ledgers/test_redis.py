@@ -182,12 +182,12 @@ def test_more_rows_than_a_script_takes(store: RedisStore) -> None:
 
 def test_more_characters_than_a_script_takes(store: RedisStore, admin: redis.Redis) -> None:
     """Are as many scripts as it takes, and a body that is too long for one is one of its own."""
-    sizes = [1_500_000, 1_500_000, 1_500_000, 5_000_000, 10, 10]
+    sizes = [5_000_000, 1_500_000, 1_500_000, 1_500_000, 5_000_000, 10, 10]
     rows = [a_row(place=at, body="x" * size) for at, size in enumerate(sizes)]
     store.standing()
     admin.config_resetstat()
-    assert store.record(rows) == [True] * 6
-    assert admin.info("commandstats")["cmdstat_evalsha"]["calls"] == 4
+    assert store.record(rows) == [True] * 7
+    assert admin.info("commandstats")["cmdstat_evalsha"]["calls"] == 5
     assert [len(body) for body in all_bodies(store)] == sizes
 
 
@@ -280,6 +280,16 @@ def test_shards_share_the_rows(new_store: Callable[..., RedisStore], admin: redi
     assert other.retry_aside() == len(batch.bodies)
     assert sorted(all_bodies(other)) == sorted(row.body for row in rows)
     assert other.standing().delivered == 600
+
+
+def test_what_was_refused_is_in_order(
+    new_store: Callable[..., RedisStore], admin: redis.Redis, name: str
+) -> None:
+    """By the time when it was set aside, whichever shards it is in."""
+    for moment in range(1, 6):
+        entry = {"m": f"1 1 run-{moment}", "b": "{}", "a": str(moment), "w": "no"}
+        admin.xadd(f"{{{name}:{moment % 2}}}:aside", entry)
+    assert [one.aside_ms for one in new_store(shards=2).aside(4)] == [1, 2, 3, 4]
 
 
 def test_a_mark_holds_for_all_shards(new_store: Callable[..., RedisStore]) -> None:
