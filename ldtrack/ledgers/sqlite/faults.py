@@ -12,13 +12,16 @@ from typing import Final
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.store import UnavailableError
 
-__all__ = ["is_busy", "keeps_connection", "translated"]
+__all__ = ["READ_ONLY", "is_busy", "keeps_connection", "translated"]
 
+READ_ONLY: Final = (
+    "it can only be read: see the permissions of the file and of its folder, and whether the file system is "
+    "mounted read-only"
+)
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 _SENTENCES: Final = {
     sqlite3.SQLITE_FULL: "the disk is full; make room, then repeat the call",
-    sqlite3.SQLITE_READONLY: "it can only be read: see the permissions of the file, of its folder, and "
-    "whether the file system is mounted read-only",
+    sqlite3.SQLITE_READONLY: READ_ONLY,
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: see whether the folder exists, and the permissions of "
     "both",
     sqlite3.SQLITE_PERM: "the permissions of the file forbid it",

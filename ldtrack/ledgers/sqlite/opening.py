@@ -17,6 +17,7 @@ import attrs
 
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.sqlite import forks
+from ldtrack.ledgers.sqlite.faults import READ_ONLY
 from ldtrack.ledgers.sqlite.schema import OLDEST_SQLITE, VERSIONS, bring_up_to_date, version_of
 from ldtrack.ledgers.store import UnavailableError
 
@@ -114,6 +115,9 @@ def opened(path: Path, options: Options) -> Opened:
 
 def _writable(path: Path, options: Options) -> Opened:
     _make(path)
+    if not os.access(path, os.W_OK):
+        # SQLite would open it for reading, and leave files beside it that are as read-only for good.
+        raise LedgerError(f"{path} cannot be opened for writing: {READ_ONLY}")
     connection = _connected(path, "mode=rw")
     with _closing_on_error(connection):
         for pragma in _PRAGMAS:
