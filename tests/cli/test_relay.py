@@ -222,6 +222,13 @@ def test_a_server_that_goes(place, endpoint) -> None:
 # What keeps it from starting
 
 
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> None:
+    """This process, in an empty folder, with a key."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAUNCHDARKLY_SDK_KEY", KEY)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
@@ -240,12 +247,8 @@ def test_a_server_that_goes(place, endpoint) -> None:
         pytest.param(["--ledger=/nowhere/l.db"], 3, "/nowhere", id="no folder"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_sentence(
-    arguments, code, sentence, tmp_path, monkeypatch, capsys
-) -> None:
+def test_what_is_wrong_is_said_in_a_sentence(arguments, code, sentence, here, capsys) -> None:
     """One line, no traceback, and the exit code that the documentation gives."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LAUNCHDARKLY_SDK_KEY", KEY)
     assert main(["relay", *arguments]) == code
     err = capsys.readouterr().err
     (line,) = lines_of(err)

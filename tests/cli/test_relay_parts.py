@@ -247,6 +247,7 @@ async def test_a_closed_gate_lends_nothing(backlog) -> None:
     gate = Gate(backlog)
     assert is_quiet(gate)
     first, second = await leased(gate), await leased(gate)
+    backlog.add("{5}")
     gate.close()
     assert await gate.lease(owner="o", limit=2, max_chars=1000, seconds=60) is None
     await gate.delivered(first)
