@@ -111,6 +111,25 @@ def test_nothing_to_record_is_not_asked(new_store: Callable[..., RedisStore]) ->
     assert new_store("redis://127.0.0.1:1/0").record([]) == []
 
 
+WITHOUT_DRIVER = """
+import sys
+sys.modules["redis"] = None
+import ldtrack.ledgers.redis
+try:
+    ldtrack.ledgers.redis.RedisLedger
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_a_driver_that_is_not_installed_is_named() -> None:
+    """With what to install; the rest of the package does without."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", WITHOUT_DRIVER]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert said == "RedisLedger needs the driver redis-py: pip install 'ldtrack[redis]'\n"
+
+
 # Keys
 
 
