@@ -223,9 +223,14 @@ async def test_what_is_private_never_reaches_the_file(
     ai = new_client(delivers=False, **options)
     await a_run(ai, by_itself)
     await ai.aclose()
-    written = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    written = all_files_in(tmp_path)
     assert b"gold" in written
     assert b"ada@example.com" not in written
+
+
+def all_files_in(folder: Path) -> bytes:
+    """The ledger, and what SQLite keeps beside it."""
+    return b"".join(file.read_bytes() for file in folder.iterdir())
 
 
 # Trouble
