@@ -15,7 +15,7 @@ import pytest
 import servers
 from hypothesis import given
 from hypothesis import strategies as st
-from store_kits import WalkingClock, a_row, rows_of_run
+from store_kits import a_row, rows_of_run
 
 from ldtrack.core.batch import Batch
 from ldtrack.exceptions import LedgerError
@@ -498,22 +498,6 @@ def test_loans_are_timed_by_the_server(
     again = new_store().lease("bob", 10, PLENTY, 60)
     assert again is not None
     assert again.payload_id == batch.payload_id
-
-
-def test_a_loan_that_the_same_owner_took_again_is_another_loan(
-    new_store: Callable[..., PostgresStore],
-) -> None:
-    """What it still wants to do about the earlier one does nothing."""
-    clock = WalkingClock()
-    store = new_store(clock=clock)
-    store.record(rows_of_run(2))
-    batch = lease(store)
-    clock.now += 61
-    again = lease(store)
-    assert (again.id, again.attempts) == (batch.id, 1)
-    store.postpone(batch, "ada", 0)
-    assert store.split(batch, "ada", 60) is None
-    assert store.lease("bob", 10, PLENTY, 60) is None
 
 
 # Forks

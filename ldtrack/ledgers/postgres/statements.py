@@ -83,7 +83,7 @@ TAKE_NEW: Final = f"""
     RETURNING {_BATCH}, first_id
 """  # noqa: S608 - made of constants
 
-_MINE: Final = "payload_id = %(id)s::uuid AND owner = %(owner)s AND attempts = %(attempts)s"
+_MINE: Final = "payload_id = %(id)s::uuid AND owner = %(owner)s"
 POSTPONE: Final = f"""
     UPDATE ldtrack_batches SET owner = NULL, since_ms = {_NOW}, until_ms = {_NOW} + %(for_ms)s WHERE {_MINE}
 """  # noqa: S608 - made of constants

@@ -216,7 +216,7 @@ def _columns(asked: Sequence[tuple[int, str, Row]]) -> dict[str, list[Any]]:
 
 
 def _loan(batch: Batch, owner: str) -> dict[str, object]:
-    return {"id": batch.id, "owner": storable(owner), "attempts": batch.attempts}
+    return {"id": batch.id, "owner": storable(owner)}
 
 
 def _batch_of(payload_id: str, bodies: list[str], events: int, attempts: int) -> Batch:
