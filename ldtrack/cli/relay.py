@@ -50,7 +50,7 @@ signals:
   SIGHUP           read the key file again, and do not wait for a destination that failed
 
 exit codes:
-  0  told to end, and did; with --drain: all was delivered
+  0  it was told to end, and did; with --drain: all was delivered
   1  with --drain: something is left to deliver
   2  wrong usage, or no SDK key
   3  the ledger cannot be opened, or stopped answering
