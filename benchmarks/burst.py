@@ -3,7 +3,7 @@
 The rivals are LaunchDarkly's own AI SDK on a real ``LDClient``, and OpenTelemetry's SDK with its batch
 processor and OTLP over HTTP, one span with seven events for each run. All have their default settings, post
 to an endpoint on the loopback interface, and do the same: each run is a task, up to ten thousand at a time,
-which gives way once between its steps. Then each is closed the way its manual says. Every measurement is a
+which gives way once between its steps. ``nothing`` is those tasks without anything to record. Then each is closed the way its manual says. Every measurement is a
 fresh process, and the rivals take turns.
 """
 
@@ -28,7 +28,7 @@ from places import EVENTS_OF_RUN, Spot, load, places
 AT_ONCE = 10_000
 SIZES = (10_000, 100_000)
 SPAN_EVENT = "ldtrack.benchmark.event"
-RIVALS = ("ldtrack", "official", "OpenTelemetry")
+RIVALS = ("nothing", "ldtrack", "official", "OpenTelemetry")
 CLOSING = 120.0
 """How long ldtrack may go on delivering when it is closed, in seconds; what is left it keeps."""
 
@@ -143,14 +143,23 @@ async def opentelemetry(uri: str, path: str, runs: int) -> dict[str, Any]:
     return {"burst": taken, "before": before}
 
 
+async def nothing(uri: str, path: str, runs: int) -> dict[str, Any]:
+    async def run() -> None:
+        for _ in range(4):
+            await breath()
+
+    before = memory("VmRSS")
+    return {"burst": await burst(run, runs), "before": before}
+
+
 async def measured(name: str, uri: str, path: str, runs: int) -> dict[str, Any]:
     """In the rival's process."""
     import logging
 
     logging.disable(logging.CRITICAL)  # a warning for each event that is dropped would be the measurement
-    rival = {"ldtrack": ours, "official": official, "OpenTelemetry": opentelemetry}[name]
+    rivals = {"nothing": nothing, "ldtrack": ours, "official": official, "OpenTelemetry": opentelemetry}
     cpu, started = time.process_time(), time.perf_counter()
-    figures = await rival(uri, path, runs)
+    figures = await rivals[name](uri, path, runs)
     figures |= {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - started}
     return figures | {"peak": memory("VmHWM") - figures["before"]}
 
@@ -195,7 +204,7 @@ def main() -> None:
                 f"{100 * middle['arrived'] / events:.1f}",
                 f"{100 * (1 - min(one['arrived'] for one in several) / events):.1f}",
                 f"{middle['cpu'] / events * 1e6:.1f}",
-                f"{middle['cpu'] / max(middle['arrived'], 1) * 1e6:.1f}",
+                f"{middle['cpu'] / middle['arrived'] * 1e6:.1f}" if middle["arrived"] else "",
                 f"{middle['peak'] / 1e6:.0f}",
                 f"{middle['burst']:.1f}",
                 f"{middle['wall']:.1f}",
