@@ -14,14 +14,13 @@ import pytest
 from pages import CHECKOUT, PAGES
 
 import ldtrack
+import ldtrack.delivery
+import ldtrack.ledgers
 import ldtrack.testing
 import ldtrack.typing
 
-EXPORTS = {
-    **{f"ldtrack.{name}": getattr(ldtrack, name) for name in ldtrack.__all__},
-    **{f"ldtrack.testing.{name}": getattr(ldtrack.testing, name) for name in ldtrack.testing.__all__},
-    **{f"ldtrack.typing.{name}": getattr(ldtrack.typing, name) for name in ldtrack.typing.__all__},
-}
+PUBLIC = (ldtrack, ldtrack.delivery, ldtrack.ledgers, ldtrack.testing, ldtrack.typing)
+EXPORTS = {f"{module.__name__}.{name}": getattr(module, name) for module in PUBLIC for name in module.__all__}
 DUNDERS = {"__aenter__", "__aexit__", "__anext__"}
 CONTRACT = re.compile(r"\bcancel|\bno wait\b|\bshielded\b|\bfirst wait\b", re.IGNORECASE)
 
@@ -67,7 +66,9 @@ def test_a_docstring_without_the_contract_is_reported() -> None:
 PROSE = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 
 
-@pytest.mark.parametrize("name", ldtrack.__all__)
+@pytest.mark.parametrize(
+    "name", sorted({*ldtrack.__all__, *ldtrack.delivery.__all__, *ldtrack.ledgers.__all__})
+)
 def test_every_name_is_on_a_page(name: str) -> None:
     """A user who meets a name finds it in the README or in docs/."""
     assert any(re.search(rf"\b{name}\b", text) for text in PROSE.values())
@@ -100,7 +101,7 @@ def test_the_typed_use_covers_the_whole_api() -> None:
     tree = ast.parse(script.read_text(encoding="utf-8"))
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    exported = {*ldtrack.__all__, *ldtrack.testing.__all__, *ldtrack.typing.__all__}
+    exported = {name for module in PUBLIC for name in module.__all__}
     assert exported - used == set()
     runpy.run_path(str(script))
 
@@ -110,7 +111,16 @@ def test_methods_of_the_typed_use_cover_the_classes() -> None:
     script = Path(__file__).parent / "typing" / "api.py"
     tree = ast.parse(script.read_text(encoding="utf-8"))
     called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    held = (ldtrack.AIClient, ldtrack.Tracker, ldtrack.Run, ldtrack.TrackedStream, ldtrack.testing.Recording)
+    held = (
+        ldtrack.AIClient,
+        ldtrack.Tracker,
+        ldtrack.Run,
+        ldtrack.TrackedStream,
+        ldtrack.delivery.LaunchDarklyEvents,
+        ldtrack.delivery.Relay,
+        ldtrack.ledgers.SQLiteLedger,
+        ldtrack.testing.Recording,
+    )
     methods = {name for owner in held for name in dir(owner) if not name.startswith("_")}
     assert methods - called - {"sweep"} == set()
 
@@ -126,6 +136,11 @@ def test_the_changelog_says_what_there_is() -> None:
         "TrackedStream",
         "TokenSigner",
         "MemoryLedger",
+        "SQLiteLedger",
+        "PostgresLedger",
+        "RedisLedger",
+        "LaunchDarklyEvents",
+        "Relay",
         "ldtrack.testing",
     ):
         assert f"`{name}`" in entry

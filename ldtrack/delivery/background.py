@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +39,7 @@ class BackgroundRelay:
         self._destination = destination
         self._failed = failed
         self._tasks: list[asyncio.Task[None]] = []
+        self._pid = os.getpid()
         self.relay: Relay | None = None
         if destination is not None:
             if self._backlog is None:
@@ -49,21 +51,36 @@ class BackgroundRelay:
 
     def start(self) -> None:
         """Start delivering and counting in the running loop, if there is anything to deliver from."""
-        if self._backlog is None or self._tasks:
+        if self._backlog is None or self._is_running():
             return
+        start = getattr(self._ledger, "start", None)
+        if start is not None:
+            start()
         create_task = asyncio.get_running_loop().create_task
-        self._tasks.append(create_task(self._look_forever(self._backlog)))
+        self._tasks = [create_task(self._look_forever(self._backlog))]
         if self.relay is not None:
             self._tasks.append(create_task(self.relay.run()))
 
+    def _is_running(self) -> bool:
+        """Whether it delivers already. A loop that has ended took its tasks along; so did a fork.
+
+        What a relay of the parent's was about to do is not its child's to go on with.
+        """
+        if self._pid != os.getpid():
+            self._pid, self._tasks = os.getpid(), []
+            if self._backlog is not None and self._destination is not None:
+                self.relay = Relay(self._backlog, self._destination)
+        return any(not task.done() and not task.get_loop().is_closed() for task in self._tasks)
+
     async def flush(self, timeout: float) -> FlushResult:
         """Deliver what was recorded before, for at most so long; cancelling loses nothing."""
+        is_running = self._is_running()
         if self.relay is None:
             return await self._ledger.flush(timeout)
         here = asyncio.get_running_loop()
         # If nothing runs in the background, then it is done right here.
         tasks = [here.create_task(self._hurry(self.relay))]
-        if not self._tasks:
+        if not is_running:
             tasks.append(here.create_task(self.relay.run()))
         try:
             return await self._ledger.flush(timeout)
@@ -115,7 +132,10 @@ class BackgroundRelay:
 
 
 async def _ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    here = asyncio.get_running_loop()
     for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=PARTING)
+        with contextlib.suppress(RuntimeError):  # its loop is closed, and so is its chance to end
+            task.get_loop().call_soon_threadsafe(task.cancel)
+    still_here = [task for task in tasks if task.get_loop() is here]
+    if still_here:
+        await asyncio.wait(still_here, timeout=PARTING)

@@ -10,12 +10,13 @@ from typing import Any
 
 import attrs
 import pytest
+from endpoint import Endpoint
 from fake_http import FakeServer, openai_client
-from ldclient import Context
+from ldclient import Config, Context
 from pages import CHECKOUT, PAGES, blocks_of
 from recorded import CHAT_USAGE, chat_answer, chat_stream
 
-from ldtrack import AICompletionConfigDefault
+from ldtrack import AIClient, AICompletionConfigDefault
 from ldtrack.testing import Recording, RecordingClient, recording
 
 pytest_plugins = ["pytester"]
@@ -128,8 +129,8 @@ async def readme() -> Namespace:
     """What the README's block defines, with a `save` that keeps what it is given."""
     saved: list[str] = []
     namespace: Namespace = {"save": saved.append, "saved": saved}
-    (block,) = blocks_of(CHECKOUT / "README.md")
-    await block.run(namespace)
+    for block in blocks_of(CHECKOUT / "README.md"):
+        await block.run(namespace)
     return namespace
 
 
@@ -178,11 +179,44 @@ async def test_the_readme_s_vote(readme: Namespace, ld: Recording) -> None:
     assert len({event.data["runId"] for event in ld.events}) == 1
 
 
+async def test_the_readme_s_durable_client(
+    readme: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has recorded arrives, and is in the file beside it."""
+    monkeypatch.chdir(tmp_path)
+    with Endpoint() as endpoint:
+        config = Config("sdk-key", events_uri=endpoint.uri)
+        async with readme["durable"](RecordingClient(), config) as ai:
+            await _a_vote(ai)
+            assert await ai.flush()
+        assert [event["key"] for event in endpoint.events] == ["$ld:ai:feedback:user:positive"]
+    assert (tmp_path / "ledger.db").exists()
+
+
+async def _a_vote(ai: AIClient) -> None:
+    config = await ai.completion_config("support-chat", ADA, AICompletionConfigDefault(enabled=True))
+    assert await config.create_tracker().track_feedback("positive")
+
+
+# docs/ledgers.md
+
+
+async def test_the_ledgers_page_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With nothing recorded there is nothing to say."""
+    namespace: Namespace = {}
+    (block,) = blocks_of(CHECKOUT / "docs" / "ledgers.md")
+    await block.run(namespace)
+    with Endpoint() as endpoint:
+        offline = {"use_ldd": True, "diagnostic_opt_out": True}
+        await namespace["serve"](Config("sdk-key", events_uri=endpoint.uri, **offline), tmp_path)
+    assert capsys.readouterr().out == ""
+
+
 # docs/testing.md
 
 FIXTURES = """
 import pytest
-from ldclient import Context
+from ldclient import Config, Context
 
 
 @pytest.fixture

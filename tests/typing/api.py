@@ -12,7 +12,7 @@ from typing import Any, assert_type
 
 import anthropic
 import openai
-from ldclient import Context, LDClient, Result
+from ldclient import Config, Context, LDClient, Result
 from ldclient.async_client import AsyncLDClient
 from openai import AsyncStream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -54,7 +54,15 @@ from ldtrack import (
     Tracker,
 )
 from ldtrack.core.slots import Claim
-from ldtrack.delivery import Relay, RelayState, RelayStats
+from ldtrack.delivery import (
+    JSONLines,
+    LaunchDarklyEvents,
+    LDClientDestination,
+    Relay,
+    RelayState,
+    RelayStats,
+)
+from ldtrack.ledgers import PostgresLedger, RedisLedger, SQLiteLedger
 from ldtrack.testing import (
     AsyncRecordingClient,
     ManualClock,
@@ -76,9 +84,11 @@ from ldtrack.typing import (
     Clock,
     Destination,
     Estimator,
+    Flight,
     LaunchDarklyClient,
     Ledger,
     Outlet,
+    PatientLedger,
     Reader,
     Reading,
     Receipt,
@@ -137,6 +147,75 @@ PRIVACY = Privacy(
     all_attributes_private=False,
     include_private=False,
 )
+
+
+class Somewhere:
+    """A destination."""
+
+    async def deliver(self, batch: Batch) -> Receipt:
+        return Receipt(Verdict.LATER, "not today", after=60.0)
+
+    async def aclose(self) -> None: ...
+
+
+async def durable(ld: LDClient, claim: Claim, privacy: Privacy) -> None:
+    """Ledgers that outlive the process, and what brings their events on."""
+    config = Config("sdk-key")
+    events = LaunchDarklyEvents.from_config(config)
+    assert_type(events, LaunchDarklyEvents)
+    rotating = LaunchDarklyEvents(lambda: "sdk-key", events_uri="https://relay.example.com")
+    destinations: list[Destination] = [
+        events,
+        rotating,
+        JSONLines("events.jsonl"),
+        LDClientDestination(ld),
+        Somewhere(),
+        RecordingDestination(),
+    ]
+    ledger = SQLiteLedger("ledger.db", synchronous="NORMAL", deadline=5, keep_claims=86_400, privacy=privacy)
+    postgres = PostgresLedger("postgresql://db/track", schema="ldtrack", spool=False)
+    redis = RedisLedger("redis://cache/0", name="ldtrack", spool="spool.db")
+    backlogs: list[Backlog] = [ledger, postgres, redis, RecordingBacklog()]
+    patient: list[PatientLedger] = [ledger, postgres, redis]
+    async with AIClient(ld, ledger=ledger, destination=events) as ai:
+        stats = ai.stats
+        assert_type(stats.pending, int | None)
+        assert_type(stats.delivered, int | None)
+        assert_type(stats.set_aside, int | None)
+        assert_type(stats.oldest_s, float | None)
+        assert_type(stats.last_error, str)
+
+    flight = ledger.submit(claim)
+    known: bool | Flight = flight
+    if not isinstance(flight, bool):
+        ledger.leave(flight)
+    ledger.submit_quietly(claim)
+    ledger.guard(privacy)
+    ledger.start()
+    assert all([known, backlogs, patient, destinations])
+    await deliveries(ledger, events)
+
+
+async def deliveries(ledger: SQLiteLedger, events: LaunchDarklyEvents) -> None:
+    """What a relay asks of a ledger, and an operator."""
+    assert_type(ledger.recorded, int)
+    assert_type(ledger.last_error, str)
+    assert_type(ledger.last_standing, Standing)
+    assert_type(await ledger.flush(1), FlushResult)
+    batch = await ledger.lease(owner="me", limit=10, max_chars=10_000, seconds=60)
+    assert_type(batch, Batch | None)
+    if batch is not None:
+        assert_type(await ledger.split(batch), tuple[Batch, Batch] | None)
+        await ledger.postpone(batch, 1.0)
+        await ledger.set_aside(batch, "refused")
+        await ledger.delivered(batch)
+        assert_type(await events.deliver(batch), Receipt)
+    assert_type(await ledger.standing(), Standing)
+    assert_type(await ledger.aside(limit=10), list[Aside])
+    assert_type(await ledger.retry_aside(), int)
+    assert_type(await ledger.discard_aside(), int)
+    await ledger.aclose()
+    await events.aclose()
 
 
 async def client(sync: LDClient, asynchronous: AsyncLDClient, context: Context) -> None:
