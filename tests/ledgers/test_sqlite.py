@@ -553,6 +553,18 @@ def test_refused_rows_are_tried_again_in_parts(kit, store, monkeypatch):
     assert store.standing().set_aside == 0
 
 
+def test_a_step_of_the_walk_reads_no_further(store):
+    """It is bounded by the key it ends at, so that the last of ten million claims cost what the first do."""
+    plan = store._file.run(
+        lambda c: c.execute(
+            f"EXPLAIN QUERY PLAN {housekeeping._FORGET_UP_TO}", ("a", 1, 0, 0, 0, "b", 1)
+        ).fetchall()
+    )
+    [(*_, detail)] = plan
+    assert detail.startswith("SEARCH claims USING PRIMARY KEY")
+    assert "(run_id,place)>(?,?) AND (run_id,place)<(?,?)" in detail
+
+
 def test_standing_is_read_without_counting_rows(store):
     """No plan walks a table: a backlog of millions answers as quickly as none."""
     from ldtrack.ledgers.sqlite import statements

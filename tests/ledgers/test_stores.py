@@ -369,7 +369,8 @@ def test_a_batch_is_split_into_halves(kit: Kit, store: Store, count: int) -> Non
     assert len({batch.payload_id, left.payload_id, right.payload_id}) == 3
     assert is_empty(store)
     store.delivered(batch)
-    assert store.standing().pending == count
+    store.set_aside(batch, "too late")
+    assert (store.standing().pending, store.standing().set_aside) == (count, 0)
     kit.pass_time(100)
     taken = {one.payload_id: one.bodies for one in (lease(store), lease(store))}
     assert taken == {left.payload_id: left.bodies, right.payload_id: right.bodies}

@@ -30,6 +30,16 @@ RECORDS_PER_LOOK: Final = 64
 READERS_MS: Final = 100
 """For how long those who write have to wait for those who read, when the log is shortened."""
 
+_END: Final = """
+    SELECT run_id, place FROM claims WHERE (run_id, place) > (?, ?) ORDER BY run_id, place LIMIT 1 OFFSET ?
+"""
+_FORGET_THE_REST: Final = """
+    DELETE FROM claims WHERE (run_id, place) > (?, ?) AND at_ms < CASE WHEN place < ? THEN ? ELSE ? END
+"""
+# A statement of its own: in one for both, SQLite would read on to the end of the table.
+_FORGET_UP_TO: Final = f"{_FORGET_THE_REST} AND (run_id, place) <= (?, ?)"
+_WALKED: Final = "UPDATE tally SET walk_run = ?, walk_place = ?, walked_ms = ?"
+
 
 class Housekeeping:
     """Forgets old claims, gives room back, and keeps the write-ahead log short."""
@@ -87,24 +97,17 @@ class Housekeeping:
         ).fetchall()
         if walked_ms <= now_ms < walked_ms + min(DAY_MS, self._keep_ms):
             return False
-        end = connection.execute(
-            "SELECT run_id, place FROM claims WHERE (run_id, place) > (?, ?)"
-            " ORDER BY run_id, place LIMIT 1 OFFSET ?",
-            (run, place, CLAIMS_AT_ONCE - 1),
-        ).fetchall()
+        ends = connection.execute(_END, (run, place, CLAIMS_AT_ONCE - 1)).fetchall()
         oldest, oldest_repeatable = now_ms - self._keep_ms, now_ms - min(REPEATABLE_MS, self._keep_ms)
+        age = FIRST_CLAIMANT, oldest, oldest_repeatable
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(
-            "DELETE FROM claims WHERE (run_id, place) > (?, ?) AND (? OR (run_id, place) <= (?, ?))"
-            " AND at_ms < CASE WHEN place < ? THEN ? ELSE ? END",
-            (run, place, not end, *(end[0] if end else ("", 0)), FIRST_CLAIMANT, oldest, oldest_repeatable),
-        )
-        connection.execute(
-            "UPDATE tally SET walk_run = ?, walk_place = ?, walked_ms = ?",
-            (*end[0], walked_ms) if end else ("", -1, now_ms),
-        )
+        if ends:
+            connection.execute(_FORGET_UP_TO, (run, place, *age, *ends[0]))
+        else:
+            connection.execute(_FORGET_THE_REST, (run, place, *age))
+        connection.execute(_WALKED, (*ends[0], walked_ms) if ends else ("", -1, now_ms))
         connection.execute("COMMIT")
-        return bool(end)
+        return bool(ends)
 
     def _give_back(self, connection: sqlite3.Connection) -> bool:
         """Cut some free pages off the file; whether there are more."""
