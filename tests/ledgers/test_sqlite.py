@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import sqlite3
@@ -482,6 +483,19 @@ def test_a_vacuum_gives_all_room_back(kit, store):
     assert kit.path.stat().st_size < 1_000_000
     assert Path(f"{kit.path}-wal").stat().st_size == 0
     assert store.record([a_row()]) == [False]
+
+
+def test_a_file_that_cannot_shrink_is_left_so(kit, store, monkeypatch):
+    """Somebody else began it, in another way; housekeeping ends all the same."""
+    monkeypatch.setattr(housekeeping, "SPARE_PAGES", 10)
+    ask(kit.path, "PRAGMA user_version = 0")
+    with contextlib.closing(sqlite3.connect(kit.path)) as other:
+        other.execute("CREATE TABLE passing (a)")
+        other.execute("DROP TABLE passing")
+    fill_and_empty(store, 500)
+    store.vacuum()
+    assert tidy_all(store, 1_700_000_000_000) == 1
+    assert ask(kit.path, "PRAGMA freelist_count") > [(10,)]
 
 
 @pytest.fixture

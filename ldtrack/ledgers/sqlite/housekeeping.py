@@ -111,9 +111,11 @@ class Housekeeping:
 
     def _give_back(self, connection: sqlite3.Connection) -> bool:
         """Cut some free pages off the file; whether there are more."""
+        [(before,)] = connection.execute("PRAGMA freelist_count").fetchall()
         connection.execute(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})").fetchall()
-        [(free,)] = connection.execute("PRAGMA freelist_count").fetchall()
-        return bool(free)
+        [(after,)] = connection.execute("PRAGMA freelist_count").fetchall()
+        # A file that somebody else has begun may not be able to shrink.
+        return bool(0 < after < before)
 
     def _shorten(self, connection: sqlite3.Connection) -> bool:
         """Copy the log into the file and begin it anew; whether nobody was reading it."""

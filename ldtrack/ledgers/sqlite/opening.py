@@ -71,7 +71,9 @@ class Opened:
 
     def is_still_there(self) -> bool:
         """Whether what this connection writes to is what others find at the path."""
-        return self._identity == _look(self.path, None if self.is_immutable else self.wal)
+        return self._identity is not None and self._identity == _look(
+            self.path, None if self.is_immutable else self.wal
+        )
 
     def complain(self) -> None:
         """Say what became of the file, unless it is still there."""
