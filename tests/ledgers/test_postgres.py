@@ -370,23 +370,23 @@ def test_the_front_is_sure_once_nothing_can_turn_up_before_it() -> None:
     walk = Walk()
     front = Front(walk)
     assert front.wants_look
-    assert front.looked(0, 300, 901) is False
+    assert front.looked(0, 300, 901, None) is False
     assert (front.sure, front.wants_look) == (0, False)
     walk.now += SURE_AFTER
     assert front.wants_look
-    assert front.looked(0, 250, 901) is True, "a row was committed late, or given back"
-    assert front.sure == 250
+    assert front.looked(0, 250, 901, 40) is True, "a row was committed late, or given back"
+    assert (front.sure, front.batches) == (250, 40)
     walk.now += SURE_AFTER
-    assert front.looked(0, None, 1001) is False, "the candidate was 250"
+    assert front.looked(0, None, 1001, 70) is False, "the candidate was 250"
     walk.now += SURE_AFTER
-    assert front.looked(0, None, 1001) is True
-    assert front.sure == 1001
+    assert front.looked(0, None, 1001, None) is True
+    assert (front.sure, front.batches) == (1001, 1001)
 
 
 def test_the_front_that_other_stores_are_sure_of_is_taken_over() -> None:
     """A new one need not begin at the very beginning; what is stored is not moved for that."""
     front = Front(Walk())
-    assert front.looked(700, 800, 901) is False
+    assert front.looked(700, 800, 901, None) is False
     assert front.sure == 700
 
 
@@ -401,10 +401,27 @@ def test_the_front_is_stored_and_found(new_store: Callable[..., PostgresStore]) 
     store.standing()
     walk.now += SURE_AFTER
     store.standing()
-    assert store._front.sure == 4
+    assert (store._front.sure, store._front.batches) == (4, 4)
     other = new_store()
     assert len(lease(other).bodies) == 2
     assert other._front.sure == 4
+
+
+def test_batches_behind_the_front_are_taken_over(new_store: Callable[..., PostgresStore]) -> None:
+    """However far the queue has moved on meanwhile, and as halves too."""
+    walk, store = Walk(), new_store()
+    store._front = Front(walk)
+    store.record(rows_of_run(9))
+    old = lease(store, limit=4)
+    store.delivered(lease(store))
+    for _ in range(3):
+        walk.now += SURE_AFTER
+        store.standing()
+    assert (store._front.sure, store._front.batches) == (10, 1)
+    halves = store.split(old, "ada", 0)
+    assert halves is not None
+    assert [lease(store).bodies for _ in halves] == [half.bodies for half in halves]
+    assert store.standing().first == 1
 
 
 # Housekeeping

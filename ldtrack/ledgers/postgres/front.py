@@ -31,7 +31,9 @@ class Front:
         self._candidate = 0
         self._looked_at: float | None = None
         self.sure = 0
-        """No row is before this, nor will be."""
+        """No row of the queue is before this, nor will be."""
+        self.batches = 0
+        """No batch begins before this, nor will one."""
 
     def tries(self) -> Iterator[int]:
         """From where to take rows: where some were last; if none are there, or it is time, from the front."""
@@ -50,16 +52,18 @@ class Front:
         """Whether it is time to look where the first row is."""
         return self._looked_at is None or self._now() - self._looked_at >= SURE_AFTER
 
-    def looked(self, stored: int, first: int | None, next_id: int) -> bool:
-        """The first row there is, if any, and the next id to be given out; whether this moved the front.
+    def looked(self, stored: int, first: int | None, next_id: int, batch: int | None) -> bool:
+        """The first row there is, if any, the next id to be given out, and where the first batch begins.
 
         What is before both the first row of an earlier look and that of this one is gone: then it was gone
-        or not yet stored, and now it would be seen.
+        or not yet stored, and now it would be seen. A batch is made of rows of the queue or of a batch, so
+        none will begin before both. Returns whether the front has moved from where it is stored.
         """
         before = self.sure = max(self.sure, stored)
         here = next_id if first is None else first
         if self._looked_at is not None:
             self.sure = max(before, min(self._candidate, here))
         self._candidate = here
+        self.batches = max(self.batches, self.sure if batch is None else min(batch, self.sure))
         self._looked_at = self._now()
         return self.sure > before

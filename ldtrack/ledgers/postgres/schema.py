@@ -58,6 +58,7 @@ CREATE TABLE ldtrack_aside (
     reason text NOT NULL,
     body text NOT NULL
 );
+CREATE INDEX ON ldtrack_batches (first_id);
 -- One row for each store that counts, so that nobody waits for another's commit; housekeeping adds them up.
 CREATE TABLE ldtrack_tellers (
     id bigint PRIMARY KEY,

@@ -58,8 +58,8 @@ TAKE_OVER: Final = f"""
         owner = %(owner)s, since_ms = {_NOW}, until_ms = {_NOW} + %(for_ms)s, attempts = attempts + 1
     WHERE payload_id = (
         SELECT payload_id FROM ldtrack_batches
-        WHERE until_ms <= {_NOW}
-            OR CASE WHEN owner IS NULL THEN since_ms > {_NOW} + 1000 ELSE until_ms > {_NOW} + %(for_ms)s END
+        WHERE first_id >= %(low)s AND (until_ms <= {_NOW}
+            OR CASE WHEN owner IS NULL THEN since_ms > {_NOW} + 1000 ELSE until_ms > {_NOW} + %(for_ms)s END)
         ORDER BY first_id LIMIT 1 FOR UPDATE SKIP LOCKED
     ) RETURNING {_BATCH}
 """  # noqa: S608 - made of constants
@@ -141,9 +141,10 @@ DISCARD_ASIDE: Final = f"""
 """  # noqa: S608 - made of constants
 
 FRONT: Final = """
-    SELECT front.id, (
-        SELECT id FROM ldtrack_pending WHERE id >= greatest(%(low)s, front.id) ORDER BY id LIMIT 1
-    ), (SELECT last_value + 1 FROM ldtrack_positions)
+    SELECT front.id,
+        (SELECT id FROM ldtrack_pending WHERE id >= greatest(%(low)s, front.id) ORDER BY id LIMIT 1),
+        (SELECT last_value + 1 FROM ldtrack_positions),
+        (SELECT first_id FROM ldtrack_batches WHERE first_id >= %(batches)s ORDER BY first_id LIMIT 1)
     FROM ldtrack_front AS front
 """
 MOVE_FRONT: Final = "UPDATE ldtrack_front SET id = %(low)s WHERE id < %(low)s"
@@ -152,7 +153,10 @@ MOVE_FRONT: Final = "UPDATE ldtrack_front SET id = %(low)s WHERE id < %(low)s"
 STANDING: Final = """
     WITH front AS (
         (SELECT id, at_ms FROM ldtrack_pending WHERE id >= %(low)s ORDER BY id LIMIT 1)
-        UNION ALL (SELECT first_id, at_ms[1] FROM ldtrack_batches ORDER BY first_id LIMIT 1)
+        UNION ALL (
+            SELECT first_id, at_ms[1] FROM ldtrack_batches
+            WHERE first_id >= %(batches)s ORDER BY first_id LIMIT 1
+        )
     )
     SELECT recorded - delivered - discarded - set_aside, set_aside, delivered,
         (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM ldtrack_positions),

@@ -103,9 +103,9 @@ class PostgresStore:
             raise ValueError(f"a batch has at least one row, got limit={limit!r}")
         lent = {"owner": storable(owner), "for_ms": int(seconds * 1000), "now": self._now()}
         with self._session as connection:
-            for found in self._run(connection, sql.TAKE_OVER, **lent):
-                return _batch_of(*found)
             self._find_front(connection)
+            for found in self._run(connection, sql.TAKE_OVER, low=self._front.batches, **lent):
+                return _batch_of(*found)
             new = {"payload_id": self._new_payload_id(), "limit": limit, "max_chars": max_chars, **lent}
             for low in self._front.tries():
                 for *taken, first in self._run(connection, sql.TAKE_NEW, low=low, **new):
@@ -115,9 +115,10 @@ class PostgresStore:
 
     def _find_front(self, connection: Connection) -> None:
         if self._front.wants_look:
-            [(stored, first, next_id)] = self._run(connection, sql.FRONT, low=self._front.sure)
-            if self._front.looked(stored, first, next_id):
-                self._run(connection, sql.MOVE_FRONT, low=self._front.sure)
+            front = self._front
+            [found] = self._run(connection, sql.FRONT, low=front.sure, batches=front.batches)
+            if front.looked(*found):
+                self._run(connection, sql.MOVE_FRONT, low=front.sure)
 
     def delivered(self, batch: Batch) -> None:
         """Delete the batch and its rows, and count them; their claims stay. Nothing if it is gone."""
@@ -176,7 +177,8 @@ class PostgresStore:
         """How much is waiting, and since when; as quick with millions waiting as with none."""
         with self._session as connection:
             self._find_front(connection)
-            [found] = self._run(connection, sql.STANDING, low=self._front.sure)
+            low = {"low": self._front.sure, "batches": self._front.batches}
+            [found] = self._run(connection, sql.STANDING, **low)
         pending, set_aside, delivered, last, first, oldest = found
         return Standing(
             pending=pending,
