@@ -72,6 +72,14 @@ def test_a_poisoned_row_does_not_hurt_its_neighbours(count: int, poisoned: set[i
     assert bench.shelf.runs() == [f"run-{at}" for at in range(count) if at not in bad]
 
 
+def test_many_poisoned_rows_that_are_not_side_by_side(bench: Bench) -> None:
+    """Every other row: the store works, so it is the rows."""
+    bench.shelf.poison = {f"run-{at}" for at in range(0, 100, 2)}
+    flights = bench.ask_many(100)
+    bench.turn()
+    assert answers(flights) == [LedgerError, True] * 50
+
+
 @pytest.mark.parametrize("error", [LedgerError("the disk is full"), OverflowError("a bug"), MemoryError()])
 def test_a_store_that_fails_for_all_rows_is_not_asked_for_each(bench: Bench, error: Exception) -> None:
     """After some failures the rest fails as well, and when the store works again all is as before."""
@@ -120,8 +128,10 @@ def test_a_store_that_cannot_even_be_opened(bench: Bench) -> None:
 @pytest.mark.parametrize("what", ["close", "tidy"])
 def test_chores_that_fail(bench: Bench, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are reported and done again later; nobody who claims hears of them."""
+    failed: list[object] = []
 
     def fail(*_: object) -> None:
+        failed.append(what)
         raise OSError("no")
 
     bench.ask()
@@ -129,10 +139,12 @@ def test_chores_that_fail(bench: Bench, what: str, monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as patch:
         patch.setattr(PlainStore, what, fail)
         bench.pass_time()
-        bench.turn()
+        for _ in range(3):
+            bench.turn()
         last = bench.barrier(is_last=True)
         assert bench.turn()
         assert last.done()
+    assert len(failed) == 1
     if what == "tidy":
         assert bench.shelf.tidied == 0
         bench.pass_time()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 
 import pytest
-from plain_store import a_row, away, lost_answer, raising
+from plain_store import PlainStore, a_row, away, lost_answer, raising
 from writer_bench import DEADLINE, Bench, answers
 
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers import shift as shifts
+from ldtrack.ledgers import spool as spools
+from ldtrack.ledgers.store import UnavailableError
 
 
 @pytest.fixture
@@ -81,6 +83,93 @@ def test_a_spool_that_does_not_work_either(spooling: Bench) -> None:
     spooling.until_answered(flight)
     assert answers([flight]) == [LedgerError]
     assert spooling.clock.monotonic_ns() / 1e9 <= DEADLINE
+
+
+def test_a_portion_that_cannot_be_brought_comes_again_soon(spooling: Bench) -> None:
+    """A short outage in the middle of draining: nothing is stuck on loan."""
+    spooling.shelf.mishaps = [away, away, away]
+    spooling.ask(a_row("run-1"), is_quiet=True)
+    for _ in range(20):
+        spooling.turn()
+        spooling.pass_time()
+    assert spooling.shelf.runs() == ["run-1"]
+    assert spooling.clock.monotonic_ns() < 2 * spools.PAUSE * 1e9
+
+
+def test_one_row_that_the_ledger_refuses_does_not_hold_up_the_others(spooling: Bench) -> None:
+    """Its portion is halved until it is alone; it stays in the spool, and is tried again now and then."""
+    spooling.shelf.poison = {"run-5"}
+    spooling.shelf.always = away
+    for at in range(20):
+        spooling.ask(a_row(f"run-{at}"), is_quiet=True)
+    spooling.turn()
+    assert len(spooling.spooled.pending) == 20
+    spooling.shelf.always = None
+    for _ in range(60):
+        spooling.pass_time()
+        spooling.turn()
+    assert sorted(spooling.shelf.runs()) == sorted({f"run-{at}" for at in range(20)} - {"run-5"})
+    assert spooling.spooled.runs() == ["run-5"]
+    asked = len(spooling.shelf.calls)
+    for _ in range(10):
+        spooling.pass_time()
+        spooling.turn()
+    assert len(spooling.shelf.calls) == asked, "it is left alone for a while"
+    spooling.shelf.poison.clear()
+    spooling.clock.advance(spools.REST)
+    spooling.turn()
+    assert "run-5" in spooling.shelf.runs()
+
+
+def test_another_process_takes_over_what_one_left(spooling: Bench) -> None:
+    """A process that died with a portion on loan: its rows come to the ledger in the end, and once."""
+    spooling.shelf.always = away
+    spooling.ask(a_row("run-1"), is_quiet=True)
+    spooling.turn()
+    dead = spooling.spooled.open()
+    batch = dead.lease("somebody else", 10, 10_000, spools.LOAN)
+    assert batch is not None
+    spooling.shelf.always = None
+    spooling.shelf.store(dead.rows_of(batch))  # it had even brought them there
+    for _ in range(60):
+        spooling.pass_time()
+        spooling.turn()
+    assert spooling.shelf.runs() == ["run-1"]
+    assert spooling.spooled.pending == {}
+    assert spooling.spool is not None
+    assert spooling.spool.due_at is None
+
+
+@pytest.mark.parametrize("call", ["lease", "rows_of", "delivered", "standing"])
+def test_a_spool_that_fails_does_not_put_its_ledger_away(
+    spooling: Bench, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that others write all the time: rows come later, and claims are recorded meanwhile."""
+
+    def busy(*_: object) -> None:
+        raise UnavailableError("busy")
+
+    spooling.shelf.mishaps = [away]
+    spooling.ask(a_row("run-1"), is_quiet=True)
+    spooling.turn()
+    real = getattr(PlainStore, call)
+
+    def busy_there(store: PlainStore, *arguments: object) -> object:
+        return busy() if store._shelf is spooling.spooled else real(store, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PlainStore, call, busy_there)
+        for at in range(3):
+            spooling.pass_time()
+            spooling.turn()
+            flight = spooling.ask(a_row(f"other-{at}"))
+            spooling.turn()
+            assert flight.result(0) is True
+    for _ in range(60):
+        spooling.pass_time()
+        spooling.turn()
+    assert spooling.spooled.pending == {}
+    assert spooling.shelf.runs().count("run-1") == 1
 
 
 def test_the_end_is_short(spooling: Bench) -> None:

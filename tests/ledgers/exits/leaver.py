@@ -24,8 +24,6 @@ from ldtrack.testing import RecordingClient
 
 EVENTS = 200
 ADA = Context.create("ada")
-READY = "ready"
-"""Is said when all is awaited."""
 
 
 def new_client(path: str) -> AIClient:
@@ -41,7 +39,8 @@ async def record(ai: AIClient, events: int = EVENTS) -> None:
 
 def say(what: str) -> None:
     """To whoever waits outside."""
-    print(what, flush=True)
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
 
 
 # Ways that end the process that records
