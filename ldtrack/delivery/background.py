@@ -133,9 +133,12 @@ class BackgroundRelay:
 
 async def _ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
     here = asyncio.get_running_loop()
+    ours = [task for task in tasks if task.get_loop() is here]
+    for task in ours:
+        task.cancel()
     for task in tasks:
-        with contextlib.suppress(RuntimeError):  # its loop is closed, and so is its chance to end
-            task.get_loop().call_soon_threadsafe(task.cancel)
-    still_here = [task for task in tasks if task.get_loop() is here]
-    if still_here:
-        await asyncio.wait(still_here, timeout=PARTING)
+        if task not in ours:
+            with contextlib.suppress(RuntimeError):  # its loop is closed: it has ended already
+                task.get_loop().call_soon_threadsafe(task.cancel)
+    if ours:
+        await asyncio.wait(ours, timeout=PARTING)

@@ -6,6 +6,9 @@ never stands in the way of those who claim.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -34,6 +37,33 @@ class Clerk:
             return await _in_thread(partial(self._keeper.ask, errand))
         except UnavailableError as error:
             raise LedgerError(f"the ledger cannot be reached: {error}; the call may be repeated") from error
+
+    async def take(self, errand: Callable[[Store], T], give_back: Callable[[Store, T], None]) -> T:
+        """Run an errand that brings something; cancelled, it gives back what that brought, and then ends.
+
+        Cancelling cannot stop a thread, and ``asyncio.run`` cancels every task there is when it ends, also
+        one that was made to see the errand through.
+        """
+        brought: list[T] = []
+        is_called_off = threading.Event()
+
+        def bring(store: Store) -> None:
+            if not is_called_off.is_set():
+                brought.append(errand(store))
+
+        def take_back(store: Store) -> None:
+            for one in brought:
+                give_back(store, one)
+
+        try:
+            await self.ask(bring)
+        except asyncio.CancelledError:
+            is_called_off.set()
+            # The keeper does one errand at a time: this one comes after the other, or the other does nothing.
+            with anyio.CancelScope(shield=True), contextlib.suppress(LedgerError):
+                await self.ask(take_back)
+            raise
+        return brought[0]
 
     async def aclose(self) -> None:
         """Let the store go; cancelling does not stop it."""

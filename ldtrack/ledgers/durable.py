@@ -153,8 +153,13 @@ class DurableLedger:
         self._writer.start()
 
     async def lease(self, *, owner: str, limit: int, max_chars: int, seconds: float) -> Batch | None:
-        """Take the next batch on loan; see ``Backlog``. Cancelling it may leave a batch on loan."""
-        batch = await self._clerk.ask(lambda store: store.lease(owner, limit, max_chars, seconds))
+        """Take the next batch on loan; see ``Backlog``. Cancelling it gives back what it has taken."""
+
+        def give_back(store: Store, taken: Batch | None) -> None:
+            if taken is not None:
+                store.postpone(taken, owner, 0.0)
+
+        batch = await self._clerk.take(lambda store: store.lease(owner, limit, max_chars, seconds), give_back)
         if batch is not None:
             self._loans[batch.id] = (owner, seconds)
         return batch
