@@ -26,6 +26,8 @@ from ldtrack.exceptions import LedgerError
 from ldtrack.testing import RecordingClient
 
 DEADLINE = 0.6
+PATIENT = 6.0
+"""The deadline where nobody is to be told anything: what ends a wait is that the store answers or fails."""
 HANG = 60
 ADA = Context.create("ada")
 
@@ -200,7 +202,7 @@ async def test_runs_that_end_while_the_server_is_away_wait_in_the_spool(
     server, place, begin, end, tmp_path
 ) -> None:
     """Their exits return, nothing fails, and when the server is back all of it arrives, once."""
-    ledger = place.open(deadline=DEADLINE, spool=tmp_path / "spool.db")
+    ledger = place.open(deadline=PATIENT, spool=tmp_path / "spool.db")
     ai = AIClient(RecordingClient(), ledger=ledger, settle_timeout=HANG)
     entries = [await run_to_its_end(ai)]
 
@@ -219,7 +221,7 @@ async def test_runs_that_end_while_the_server_is_away_wait_in_the_spool(
 
 async def test_a_spool_is_emptied_by_a_later_process(server, place, tmp_path) -> None:
     """What was spooled outlives its process; where somebody was quicker meanwhile, that one stays first."""
-    spooled = place.open(deadline=DEADLINE, spool=tmp_path / "spool.db")
+    spooled = place.open(deadline=PATIENT, spool=tmp_path / "spool.db")
     ai = AIClient(RecordingClient(), ledger=spooled, settle_timeout=HANG)
     await asyncio.to_thread(server.stop)
     async with asyncio.timeout(HANG):
