@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -207,6 +210,56 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(new_store: Callable[
         port = silent.getsockname()[1]
         outcome = in_time(new_store(f"host=127.0.0.1 port={port}").standing)
     assert isinstance(outcome, UnavailableError)
+
+
+# Full
+
+
+@pytest.fixture
+def small_disk(postgres: servers.PostgresServer) -> Iterator[Path]:
+    """A file system of a few megabytes that the server may write to."""
+    if os.geteuid():
+        pytest.skip("only root may mount a small file system")
+    folder = postgres.folder / f"small-{postgres.unique()}"
+    folder.mkdir()
+    owner = postgres.data.stat()
+    options = f"size=6m,mode=0700,uid={owner.st_uid},gid={owner.st_gid}"
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"this root may not mount: {mounted.stderr!r}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_is_said_and_loses_nothing(
+    postgres: servers.PostgresServer,
+    small_disk: Path,
+    admin: psycopg.Connection[Any],
+    new_store: Callable[..., PostgresStore],
+) -> None:
+    """What was recorded before stays; when there is room again, it goes on."""
+    name = postgres.unique()
+    admin.execute(f"CREATE TABLESPACE {name} LOCATION '{small_disk}'".encode())
+    admin.execute(f"CREATE ROLE {name} LOGIN SUPERUSER".encode())
+    admin.execute(f"ALTER ROLE {name} SET default_tablespace = {name}".encode())
+    store = new_store(postgres.dsn(user=name), timeout=10.0)
+    ballast = small_disk / "ballast"
+    store.record([a_row("before")])
+    with pytest.raises(OSError, match="No space left"), ballast.open("wb") as file:
+        while True:
+            file.write(b"x" * 4096)
+            file.flush()
+    rows = [a_row(f"run-{at}", body=f'"{os.urandom(2000).hex()}"') for at in range(100)]
+    with pytest.raises(LedgerError, match="the server's disk is full"):
+        store.record(rows)
+    ballast.unlink()
+    assert store.record([a_row("before"), *rows]) == [False] + [True] * 100
+    assert store.standing().pending == 101
+    store.close()
+    admin.execute(f'DROP SCHEMA "{store._schema}" CASCADE'.encode())
+    admin.execute(f"DROP TABLESPACE {name}".encode())
 
 
 # Not let in, or only to read
