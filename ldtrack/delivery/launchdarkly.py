@@ -133,7 +133,7 @@ class LaunchDarklyEvents:
             attempt.cut()
 
     async def aclose(self) -> None:
-        """Close the connections that are open; there is no wait to cancel, and a later delivery opens new ones."""
+        """Close the connections that are open; no wait to cancel, and a later delivery opens new ones."""
         self._connections.close()
 
     def _post(self, batch: Batch, attempt: Attempt) -> Receipt:
