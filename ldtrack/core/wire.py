@@ -24,6 +24,7 @@ def _plain(value: object) -> Any:
 
 # ASCII only: what is stored is then safe in every encoding, and half a surrogate pair breaks nothing later.
 _encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain).encode
+_TEXT: Final = frozenset({str})
 _TOO_DEEP: Final = "it is nested too deeply to be written as JSON"
 
 
@@ -34,9 +35,18 @@ def json_of(value: object) -> str:
     for what is nested without end.
     """
     try:
-        return _encode(value)
+        return _spelled(value)
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
+
+
+def _spelled(value: object) -> str:
+    # The encoder prepares itself anew for every object, which takes longer than a small one; for a text it
+    # need not. So the outermost object is spelled here.
+    if type(value) is not dict or not _TEXT.issuperset(map(type, value)):
+        return _encode(value)
+    members = [f"{_encode(name)}:{one if type(one) is int else _encode(one)}" for name, one in value.items()]
+    return f"{{{','.join(members)}}}"
 
 
 def body_of(events: Sequence[Event], context_json: str, at_ms: int) -> str:
@@ -50,7 +60,7 @@ def body_of(events: Sequence[Event], context_json: str, at_ms: int) -> str:
     try:
         for key, data, value in events:
             if data is not last_data:  # the events of one claim mostly share it
-                last_data, data_json = data, "" if data is None else f',"data":{_encode(data)}'
+                last_data, data_json = data, "" if data is None else f',"data":{_spelled(data)}'
             number = value if type(value) is int else _encode(value)
             spelled.append(
                 f'{head}{_encode(key)},"context":{context_json}{data_json},"metricValue":{number}}}'

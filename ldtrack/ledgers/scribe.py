@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Scribe"]
 
-_MAX_CONTEXTS: Final = 1_000
-"""How many contexts are remembered in their written form: a run claims some five times for one context."""
+_MEMORY: Final = 8_000_000
+"""In how many bytes written contexts are remembered: a run claims some five times for one context, and ten
+thousand runs may be open at once."""
+_ENTRY: Final = 400
+"""What remembering one takes besides its text, in bytes."""
 
 
 class Scribe:
@@ -31,6 +34,7 @@ class Scribe:
         self._now = clock.time
         self._privacy = privacy
         self._contexts: dict[int, tuple[Any, str]] = {}
+        self._room = _MEMORY
 
     def guard(self, privacy: Privacy) -> None:
         """Redact what this says is private as well, from now on. Nothing becomes public again."""
@@ -40,7 +44,7 @@ class Scribe:
             private_attributes=tuple(attributes),
             all_attributes_private=known.all_attributes_private or privacy.all_attributes_private,
         )
-        self._contexts = {}
+        self._contexts, self._room = {}, _MEMORY
 
     def row_of(self, claim: Claim) -> Row:
         """The claim's row, stamped with the time; raises ``LedgerError`` if it cannot be written down."""
@@ -61,9 +65,11 @@ class Scribe:
         known = contexts.get(id(context))
         if known is not None:
             return known[1]
-        if len(contexts) >= _MAX_CONTEXTS:
-            self._contexts = contexts = {}
         written = json_of(redacted(context.to_dict(), self._privacy))
+        self._room -= len(written) + _ENTRY
+        if self._room < 0:
+            self._contexts, self._room = {}, _MEMORY
+        # Into the ones from before: if another thread has put new ones in their place, this one may be stale.
         # The context is kept with it: as long as it lives, nothing else has its id.
         contexts[id(context)] = (context, written)
         return written

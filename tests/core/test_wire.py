@@ -108,3 +108,19 @@ def test_what_json_has_no_form_for_raises(value: Any, error: type[Exception], me
         body_of([("fine", {}, 1), ("key", {"data": value}, 1)], CONTEXT, 7)
     with pytest.raises(error, match=message):
         body_of([("key", {}, value)], CONTEXT, 7)
+
+
+def test_names_that_are_no_texts_are_spelled_as_python_spells_them() -> None:
+    """As the SDK's own events are: numbers and constants become texts."""
+    value = {7: "seven", True: 2, None: {0.5: 3}, "a": 4}
+    assert json.loads(json_of(value)) == json.loads(json.dumps(value))
+
+
+def test_texts_and_numbers_of_other_kinds_in_an_object() -> None:
+    """What only looks like a text or a whole number is spelled by the encoder, as its own kind."""
+
+    class Text(str):
+        __slots__ = ()
+
+    value = {Text("name"): Text("ada"), "plan": Colour.RED, "is": True, "not": None, "of": 0.5}
+    assert json_of(value) == '{"name":"ada","plan":1,"is":true,"not":null,"of":0.5}'
