@@ -3,8 +3,8 @@
 The rivals are LaunchDarkly's own AI SDK on a real ``LDClient``, and OpenTelemetry's SDK with its batch
 processor and OTLP over HTTP, one span with seven events for each run. All have their default settings, post
 to an endpoint on the loopback interface, and do the same: each run is a task, up to ten thousand at a time,
-which gives way once between its steps. ``nothing`` is those tasks without anything to record. Then each is closed the way its manual says. Every measurement is a
-fresh process, and the rivals take turns.
+which gives way once between its steps. ``nothing`` is those tasks without anything to record. Then each is
+closed the way its manual says. Every measurement is a fresh process, and the rivals take turns.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from common import report
+from common import parser_of, report
 from loopback import CUSTOM_EVENT, loopback
 from places import EVENTS_OF_RUN, Spot, load, places
 
@@ -93,7 +93,7 @@ async def ours(uri: str, path: str, runs: int) -> dict[str, Any]:
     return {"burst": taken, "before": before}
 
 
-async def official(uri: str, path: str, runs: int) -> dict[str, Any]:
+async def official(uri: str, _path: str, runs: int) -> dict[str, Any]:
     import uuid
 
     from ldai.tracker import FeedbackKind, LDAIConfigTracker
@@ -120,7 +120,7 @@ async def official(uri: str, path: str, runs: int) -> dict[str, Any]:
     return {"burst": taken, "before": before}
 
 
-async def opentelemetry(uri: str, path: str, runs: int) -> dict[str, Any]:
+async def opentelemetry(uri: str, _path: str, runs: int) -> dict[str, Any]:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -143,7 +143,7 @@ async def opentelemetry(uri: str, path: str, runs: int) -> dict[str, Any]:
     return {"burst": taken, "before": before}
 
 
-async def nothing(uri: str, path: str, runs: int) -> dict[str, Any]:
+async def nothing(_uri: str, _path: str, runs: int) -> dict[str, Any]:
     async def run() -> None:
         for _ in range(4):
             await breath()
@@ -167,7 +167,7 @@ async def measured(name: str, uri: str, path: str, runs: int) -> dict[str, Any]:
 def once(name: str, spot: Spot, runs: int) -> dict[str, float]:
     with loopback(SPAN_EVENT if name == "OpenTelemetry" else CUSTOM_EVENT) as endpoint:
         command = [sys.executable, __file__, "--rival", name, endpoint.uri, spot.address, str(runs)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         figures = dict(json.loads(done.stdout.splitlines()[-1]))
         tally = endpoint.tally()
     figures["arrived"] = tally["events"]
@@ -175,9 +175,7 @@ def once(name: str, spot: Spot, runs: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the smaller burst, once")
-    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    parser = parser_of(__doc__ or "")
     parser.add_argument("--repetitions", type=int)
     parser.add_argument("--rival", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()

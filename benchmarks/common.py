@@ -63,12 +63,19 @@ def interleaved(rivals: dict[str, Callable[[], float]], repetitions: int) -> dic
 
 def arguments(description: str) -> argparse.Namespace:
     """The options that every benchmark has."""
-    parser = argparse.ArgumentParser(description=description)
+    return parser_of(description).parse_args()
+
+
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """Reads the options that every benchmark has, and those that are added to it."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--quick", action="store_true", help="few repetitions: does it run, and roughly how fast"
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
-    return parser.parse_args()
+    return parser
 
 
 def report(

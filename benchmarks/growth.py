@@ -8,7 +8,6 @@ ones. The store is asked directly: with everything above it the ratio would only
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 import uuid
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from common import report
+from common import parser_of, report
 from places import CLAIMS_OF_RUN, Places, Spot, load, places, rows_of_runs, seconds_and_cpu
 
 from ldtrack.ids import new_run_id
@@ -82,7 +81,8 @@ def curve(ground: Places, kind: str, new_id: NewId, sizes: list[int], repetition
             yield size, small_ones, big_ones, path.stat().st_size / held if path else 0.0, growing
 
 
-def rows_of(ground: Places, kind: str, ids: str, new_id: NewId, sizes: list[int], repetitions: int) -> Any:
+def rows_of(ground: Places, wanted: tuple[str, str, NewId], sizes: list[int], repetitions: int) -> Any:
+    kind, ids, new_id = wanted
     rows, figures = [], {}
     for size, small, big, bytes_, growing in curve(ground, kind, new_id, sizes, repetitions):
         small_us, big_us = (
@@ -117,9 +117,7 @@ def rows_of(ground: Places, kind: str, ids: str, new_id: NewId, sizes: list[int]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="up to 200,000 claims")
-    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    parser = parser_of(__doc__ or "")
     parser.add_argument("--claims", type=int, default=10_000_000, help="how far the SQLite ledger grows")
     parser.add_argument("--postgres-claims", type=int, default=2_000_000)
     parser.add_argument("--repetitions", type=int, default=7)
@@ -134,11 +132,12 @@ def main() -> None:
     rows: list[list[str]] = []
     figures: dict[str, Any] = {"load_before": load()}
     with places(tuple(kind for kind, _, _ in wanted)) as ground:
-        for kind, ids, new_id in wanted:
+        for one in wanted:
+            kind = one[0]
             if ground.has(kind):
                 limit = most[kind.split()[0]]
                 sizes = [size for size in (10_000, 100_000, 1_000_000) if size < limit] + [limit]
-                more, new = rows_of(ground, kind, ids, new_id, sizes, 3 if options.quick else options.repetitions)
+                more, new = rows_of(ground, one, sizes, 3 if options.quick else options.repetitions)
                 rows += more
                 figures |= new
     header = [

@@ -13,7 +13,6 @@ started: ``gc.freeze()``, and ``gc.set_threshold(50_000)``.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import gc
@@ -26,7 +25,7 @@ from time import perf_counter_ns
 from typing import Any
 
 import attrs
-from common import ForgetfulClient, report
+from common import ForgetfulClient, parser_of, report
 from ldclient import Context
 from places import CLAIMS_OF_RUN, EVENTS_OF_RUN, NAMES, Places, load, places, seconds_and_cpu
 
@@ -250,9 +249,7 @@ async def lonely(ground: Places, repetitions: int) -> tuple[list[list[str]], dic
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few repetitions: does it run, and roughly how fast")
-    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    parser = parser_of(__doc__ or "")
     parser.add_argument("--only", action="append", choices=NAMES, help="only this ledger; may be repeated")
     parser.add_argument("--callers", action="append", help="only so many callers; may be repeated")
     parser.add_argument("--repetitions", type=int, help="how often everything is measured")

@@ -71,9 +71,8 @@ class _Server:
                 body = lines.read(int(headers.get("content-length", "0")))
                 if first.startswith(b"GET"):
                     text = self._tally()
-                    connection.sendall(
-                        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(text) + text
-                    )
+                    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+                    connection.sendall(head % len(text) + text)
                     return
                 self._count(headers, body)
                 connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")

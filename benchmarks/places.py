@@ -88,7 +88,7 @@ class Places:
 
     def has(self, kind: str) -> bool:
         server = {"postgres": self._postgres, "redis": self._redis}
-        return server.get(kind.split()[0], True) is not None
+        return server.get(_family(kind), True) is not None
 
     @contextlib.contextmanager
     def fresh(self, kind: str) -> Iterator[Spot]:
@@ -114,7 +114,7 @@ class Places:
 
     def server_cpu(self, kind: str) -> float:
         """The processor seconds that the ledger's server has used so far; 0 where there is none."""
-        server = {"postgres": self._postgres, "redis": self._redis}.get(kind.split()[0])
+        server = {"postgres": self._postgres, "redis": self._redis}.get(_family(kind))
         return 0.0 if server is None or server.pid is None else _cpu_of(server.pid)
 
     def server_memory(self) -> int:
@@ -126,7 +126,7 @@ class Places:
 @contextlib.contextmanager
 def places(kinds: tuple[str, ...]) -> Iterator[Places]:
     """A folder on this disk, and the servers that the ledgers of those kinds need, if they are installed."""
-    wanted = {kind.split()[0] for kind in kinds}
+    wanted = {_family(kind) for kind in kinds}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ldtrack-bench-")))
         servers: dict[str, Any] = {}
@@ -204,6 +204,10 @@ def load() -> str:
 def seconds_and_cpu() -> tuple[float, float]:
     """Wall time and this process's processor time."""
     return time.perf_counter(), time.process_time()
+
+
+def _family(kind: str) -> str:
+    return kind.partition(" ")[0]
 
 
 def _psql(dsn: str, *statements: str) -> None:

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import report
+from common import parser_of, report
 from loopback import Loopback, loopback
 from places import CLAIMS_OF_RUN, DURABLE, EVENTS_OF_RUN, Places, Spot, load, places, rows_of_runs
 
@@ -44,7 +44,8 @@ async def deliver(spot: Spot, uri: str, concurrency: int) -> dict[str, float]:
     from ldtrack import AIClient
     from ldtrack.delivery import LaunchDarklyEvents, Relay
 
-    config = Config("sdk-key", update_processor_class=TestData.data_source(), events_uri=uri, diagnostic_opt_out=True)
+    source = TestData.data_source()
+    config = Config("sdk-key", update_processor_class=source, events_uri=uri, diagnostic_opt_out=True)
     destination = LaunchDarklyEvents.from_config(config)
     with LDClient(config) as client:
         ledger = spot.ledger()
@@ -128,11 +129,9 @@ def weights(ground: Places, kinds: list[str], backlogs: tuple[int, ...]) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few repetitions and a small backlog")
-    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    parser = parser_of(__doc__ or "")
     parser.add_argument("--only", action="append", choices=KINDS, help="only this ledger; may be repeated")
-    parser.add_argument("--concurrency", type=int, default=2, help="how many batches are on their way at once")
+    parser.add_argument("--concurrency", type=int, default=2, help="how many batches at once")
     parser.add_argument("--repetitions", type=int)
     parser.add_argument("--no-memory", action="store_true", help="only the speed")
     parser.add_argument("--deliver", nargs=5, help=argparse.SUPPRESS)
@@ -149,12 +148,12 @@ def main() -> None:
         repetitions = options.repetitions or (1 if options.quick else 5)
         rows, figures["speed"] = speeds(ground, there, runs, repetitions, options.concurrency)
         print(load())
-        header = ["ledger", "events/s", "best", "CPU µs/event", "server µs", "endpoint µs", "bytes/event", "sent"]
+        header = ["ledger", "events/s", "best", "CPU µs/event", "server", "endpoint", "bytes/event", "sent"]
         report(f"A relay with {runs * EVENTS_OF_RUN:,} events to deliver", header, rows, {}, None)
         if not options.no_memory:
             rows, figures["memory"] = weights(ground, there, backlogs)
             header = ["ledger", "idle client MB", *(f"with {backlog:,} rows" for backlog in backlogs)]
-            report("Memory of the relaying process at its peak, above the idle client", header, rows, {}, None)
+            report("Memory at the peak, above an idle client", header, rows, {}, None)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
