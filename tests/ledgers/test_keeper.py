@@ -66,7 +66,10 @@ def test_after_a_fork_both_open_their_own(keeper: Keeper[PlainStore], shelf: She
         keeper.hold()  # as often as there are kinds of stores
         after()
         keeper.go_on()
-        keeper.ask(PlainStore.standing)
+        asking = threading.Thread(target=keeper.ask, args=(PlainStore.standing,), daemon=True)
+        asking.start()
+        asking.join(PATIENCE)
+        assert not asking.is_alive()
     assert (shelf.opened, shelf.closed, shelf.abandoned) == (3, 2, 0)
 
 
