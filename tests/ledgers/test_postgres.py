@@ -156,6 +156,7 @@ def test_many_hosts_make_the_tables_at_once(
 from ldtrack.core.row import Row
 from ldtrack.ledgers.postgres.store import PostgresStore
 store = PostgresStore({postgres.dsn()!r}, schema={schema!r}, timeout=30)
+print("ready", flush=True)
 print(store.record([Row("run-1", 0, int(input()), 1, 1, "{{}}")]))
 store.close()
 """
@@ -165,13 +166,16 @@ store.close()
 
 
 def in_processes(code: str, count: int) -> list[str]:
-    """What so many processes print that run at the same time, each with a number of its own."""
+    """What so many processes print once all are ready, each of which gets a number of its own."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-Ic", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         for _ in range(count)
     ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
     for number, process in enumerate(processes, 1):
         assert process.stdin is not None
         process.stdin.write(f"{number}\n")
@@ -191,6 +195,7 @@ from ldtrack.core.row import Row
 from ldtrack.ledgers.postgres.store import PostgresStore
 store = PostgresStore({postgres.dsn()!r}, schema={schema!r}, timeout=30)
 store.standing()
+print("ready", flush=True)
 me = int(input())
 places = [(f"run-{{run}}", place) for run in range(100) for place in range(5)]
 random.Random(me).shuffle(places)
@@ -295,6 +300,26 @@ def test_a_claim_that_is_just_being_committed_is_waited_for(
     thread.join(30)
     assert answers == [[is_own, True]]
     assert store.standing().pending == 1
+
+
+def test_places_are_claimed_in_one_order_whatever_the_order_of_the_call(
+    store: PostgresStore, postgres: servers.PostgresServer, admin: psycopg.Connection[Any], schema: str
+) -> None:
+    """So two that want the same ones never wait for one another; what is stored keeps the call's order."""
+    store.standing()
+    rows = [a_row("00000000-0000-4000-9000-000000000000", place) for place in (4, 2, 3)]
+    claim = f'INSERT INTO "{schema}".ldtrack_claims (run, place, claimant, at_ms) VALUES (%s, %s, 1, 1)'
+    with psycopg.connect(postgres.dsn(), autocommit=True) as other:
+        with admin.transaction(force_rollback=True):
+            admin.execute(claim, (rows[0].run_id, 2))
+            thread = threading.Thread(target=store.record, args=[rows])
+            thread.start()
+            wait_for_lock(admin)
+            other.execute("SET lock_timeout = '100ms'")
+            with other.transaction(force_rollback=True):
+                other.execute(claim, (rows[0].run_id, 4))
+        thread.join(30)
+    assert lease(store).bodies == tuple(row.body for row in rows)
 
 
 def wait_for_lock(admin: psycopg.Connection[Any]) -> None:
