@@ -137,8 +137,9 @@ def test_a_file_that_may_not_grow_is_a_full_disk(kit, store):
     pages = store._file.run(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
     store._file.run(lambda c: c.execute(f"PRAGMA max_page_count = {pages + 4}").fetchall())
     rows = [a_row("more", at, body="x" * 5000) for at in range(50)]
-    with pytest.raises(LedgerError, match="disk is full; make room, then repeat the call"):
-        store.record(rows)
+    for _ in range(2):  # to open the file anew, too, takes room
+        with pytest.raises(LedgerError, match="disk is full; make room, then repeat the call"):
+            store.record(rows)
     assert store.standing().pending == 10
     store.delivered(store.lease("ada", 10, FOREVER, 60))
     store._file.run(lambda c: c.execute(f"PRAGMA max_page_count = {pages + 400}").fetchall())
