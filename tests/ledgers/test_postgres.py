@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -163,6 +164,21 @@ store.close()
     answers = in_processes(code, 8)
     assert sorted(answers) == ["[False]"] * 7 + ["[True]"]
     assert admin.execute(f'SELECT count(*) FROM "{schema}".ldtrack_version').fetchall() == [(1,)]
+
+
+def test_who_comes_second_waits_for_who_makes_the_tables(
+    store: PostgresStore, admin: psycopg.Connection[Any], schema: str
+) -> None:
+    """And then finds them."""
+    with admin.transaction():
+        lock = {"space": migrating.LOCK_SPACE, "lock": zlib.crc32(schema.encode()) >> 1}
+        admin.execute(migrating.LOCK, lock)
+        answers: list[list[bool]] = []
+        thread = threading.Thread(target=lambda: answers.append(store.record([a_row()])))
+        thread.start()
+        wait_for_lock(admin)
+    thread.join(30)
+    assert answers == [[True]]
 
 
 def in_processes(code: str, count: int) -> list[str]:
@@ -325,8 +341,11 @@ def test_places_are_claimed_in_one_order_whatever_the_order_of_the_call(
 def wait_for_lock(admin: psycopg.Connection[Any]) -> None:
     """Until somebody waits for what this transaction holds."""
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-    while admin.execute(waiting).fetchall() == [(0,)]:
+    for _ in range(2000):
+        if admin.execute(waiting).fetchall() != [(0,)]:
+            return
         admin.execute("SELECT pg_sleep(0.005)")
+    pytest.fail("nobody waits")
 
 
 def test_a_row_that_is_committed_late_is_not_passed_over(
