@@ -32,11 +32,28 @@ class Clerk:
         self._keeper: Keeper[Store] = Keeper(open_store, patience=patience)
 
     async def ask(self, errand: Callable[[Store], T]) -> T:
-        """Run the errand in a worker thread; cancelling does not stop it, and the store bounds it."""
+        """Run the errand in a worker thread; cancelling ends the wait and not the errand."""
         try:
             return await _in_thread(partial(self._keeper.ask, errand))
         except UnavailableError as error:
             raise LedgerError(f"the ledger cannot be reached: {error}; the call may be repeated") from error
+
+    async def look(self, errand: Callable[[Store], T]) -> T:
+        """Run an errand that changes nothing; cancelled before its turn comes, it is left out.
+
+        A store that is slow must not have a queue of questions that nobody waits for any more.
+        """
+        is_called_off = threading.Event()
+
+        def unless_called_off(store: Store) -> list[T]:
+            return [] if is_called_off.is_set() else [errand(store)]
+
+        try:
+            [answer] = await self.ask(unless_called_off)
+        except BaseException:
+            is_called_off.set()
+            raise
+        return answer
 
     async def take(self, errand: Callable[[Store], T], give_back: Callable[[Store, T], None]) -> T:
         """Run an errand that brings something; cancelled, it gives back what that brought, and then ends.
@@ -72,5 +89,6 @@ class Clerk:
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
-    # A limiter of its own: worker threads that the app keeps busy must not keep a relay waiting.
-    return await anyio.to_thread.run_sync(work, limiter=anyio.CapacityLimiter(1))
+    # A limiter of its own: worker threads that the app keeps busy must not keep a relay waiting. And whoever
+    # waits for so long and no longer does not wait for a store that takes its time.
+    return await anyio.to_thread.run_sync(work, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True)

@@ -189,14 +189,14 @@ class DurableLedger:
 
     async def standing(self) -> Standing:
         """How much is waiting, and since when; cancelling the wait changes nothing."""
-        self.last_standing = standing = await self._clerk.ask(lambda store: store.standing())
+        self.last_standing = standing = await self._clerk.look(lambda store: store.standing())
         return standing
 
     # What operators ask
 
     async def aside(self, limit: int = 100) -> list[Aside]:
         """The claims that the destination refused, oldest first; cancelling the wait changes nothing."""
-        return await self._clerk.ask(lambda store: store.aside(limit))
+        return await self._clerk.look(lambda store: store.aside(limit))
 
     async def retry_aside(self) -> int:
         """Make refused claims pending again, and say how many; cancelling the wait does not stop it."""
