@@ -125,14 +125,8 @@ class _PlainConnection(HTTPConnection):
         super().request(*arguments, **options)
 
 
-class _SafeConnection(HTTPSConnection):
-    def connect(self) -> None:
-        _notice(self)
-        super().connect()
-
-    def request(self, *arguments: Any, **options: Any) -> None:
-        _notice(self)
-        super().request(*arguments, **options)
+class _SafeConnection(_PlainConnection, HTTPSConnection):
+    """The same over TLS."""
 
 
 class _PlainPool(urllib3.HTTPConnectionPool):
