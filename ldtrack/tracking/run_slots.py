@@ -108,7 +108,8 @@ class RunSlots(SlotSheet):
         self.advance(metric, Step.CLAIM)
         # If one is in flight here already, then that one stays the one to queue behind.
         self._own_flights().setdefault((metric, flight.get_loop()), flight)
-        flight.add_done_callback(partial(self._land, metric, value))
+        # Not a bound method: thousands may be in flight, and the collector walks over every object of them.
+        flight.add_done_callback(partial(RunSlots._land, self, metric, value))
 
     async def answer_after(self, claim: Claim, value: object) -> bool:
         """Wait for the claim in flight, and for the answer to this one if that fails.
@@ -126,7 +127,7 @@ class RunSlots(SlotSheet):
 
     def waiter(self, flight: Flight) -> Waiter:
         """What a claimant awaits instead of the flight."""
-        return Waiter(flight, getattr(self._ledger, "leave", None))
+        return Waiter(flight, self._ledger)
 
     def claim_quietly(self, claim: Claim, value: object, failed: Failed) -> Flight | None:
         """Claim without waiting and without raising; a failure is told to ``failed``."""
@@ -192,17 +193,20 @@ class Waiter(asyncio.Future[bool]):
     What ``asyncio.wait`` is for, at a tenth of its cost: thousands may wait at once.
     """
 
-    def __init__(self, flight: Flight, leave: Callable[[Flight], None] | None) -> None:
+    __slots__ = ("_flight", "_ledger")
+
+    def __init__(self, flight: Flight, ledger: Ledger) -> None:
         super().__init__(loop=flight.get_loop())
         self._flight = flight
-        self._leave = leave
+        self._ledger = ledger
         flight.add_done_callback(self)
 
     def cancel(self, msg: object = None) -> bool:
         """Stop waiting; a ledger that cares is told that nobody listens any more."""
         is_cancelled = super().cancel(msg)
-        if is_cancelled and self._leave is not None:
-            self._leave(self._flight)
+        leave = getattr(self._ledger, "leave", None)
+        if is_cancelled and leave is not None:
+            leave(self._flight)
         return is_cancelled
 
     def __call__(self, flight: Flight) -> None:
