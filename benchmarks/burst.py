@@ -41,6 +41,11 @@ def memory(field: str) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
+def start() -> dict[str, float]:
+    """What the process has used before the burst: its memory, its time, and when."""
+    return {"rss": memory("VmRSS"), "cpu": time.process_time(), "wall": time.perf_counter()}
+
+
 async def burst(run: Run, runs: int) -> float:
     """So many runs, as many as possible at once; returns how long that took."""
     left = iter(range(runs))
@@ -87,10 +92,10 @@ async def ours(uri: str, path: str, runs: int) -> dict[str, Any]:
                 await tracker.track_success()
                 await tracker.track_feedback(Feedback.POSITIVE)
 
-            before = memory("VmRSS")
+            before = start()
             taken = await burst(run, runs)
             await ai.aclose(CLOSING)
-    return {"burst": taken, "before": before}
+    return {"burst": taken, **before}
 
 
 async def official(uri: str, _path: str, runs: int) -> dict[str, Any]:
@@ -115,9 +120,9 @@ async def official(uri: str, _path: str, runs: int) -> dict[str, Any]:
             await breath()
             tracker.track_feedback({"kind": FeedbackKind.Positive})
 
-        before = memory("VmRSS")
+        before = start()
         taken = await burst(run, runs)
-    return {"burst": taken, "before": before}
+    return {"burst": taken, **before}
 
 
 async def opentelemetry(uri: str, _path: str, runs: int) -> dict[str, Any]:
@@ -137,10 +142,10 @@ async def opentelemetry(uri: str, _path: str, runs: int) -> dict[str, Any]:
                     span.add_event(SPAN_EVENT, {"metric": f"{step}-{event}", "value": 1})
                 await breath()
 
-    before = memory("VmRSS")
+    before = start()
     taken = await burst(run, runs)
     provider.shutdown()
-    return {"burst": taken, "before": before}
+    return {"burst": taken, **before}
 
 
 async def nothing(_uri: str, _path: str, runs: int) -> dict[str, Any]:
@@ -148,8 +153,8 @@ async def nothing(_uri: str, _path: str, runs: int) -> dict[str, Any]:
         for _ in range(4):
             await breath()
 
-    before = memory("VmRSS")
-    return {"burst": await burst(run, runs), "before": before}
+    before = start()
+    return {"burst": await burst(run, runs), **before}
 
 
 async def measured(name: str, uri: str, path: str, runs: int) -> dict[str, Any]:
@@ -158,10 +163,10 @@ async def measured(name: str, uri: str, path: str, runs: int) -> dict[str, Any]:
 
     logging.disable(logging.CRITICAL)  # a warning for each event that is dropped would be the measurement
     rivals = {"nothing": nothing, "ldtrack": ours, "official": official, "OpenTelemetry": opentelemetry}
-    cpu, started = time.process_time(), time.perf_counter()
     figures = await rivals[name](uri, path, runs)
-    figures |= {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - started}
-    return figures | {"peak": memory("VmHWM") - figures["before"]}
+    figures["cpu"] = time.process_time() - figures["cpu"]
+    figures["wall"] = time.perf_counter() - figures["wall"]
+    return figures | {"peak": memory("VmHWM") - figures["rss"]}
 
 
 def once(name: str, spot: Spot, runs: int) -> dict[str, float]:
