@@ -43,7 +43,10 @@ class JSONLines:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        if not os.fspath(path):
+            raise ValueError("path is empty: give JSONLines the path of a file")
+        # The process may go to another folder between two batches.
+        self.path = Path(path).absolute()
 
     def __repr__(self) -> str:
         return f"JSONLines({str(self.path)!r})"

@@ -57,7 +57,8 @@ class Spool:
         clock: Clock,
         open_store: Callable[[Path], SpoolStore] | None = None,
     ) -> None:
-        self._path = path
+        # It is opened when it is first needed, and by then the process may have gone to another folder.
+        self._path = path = path.absolute()
         self._clock = clock
         self._keeper: Keeper[SpoolStore] = Keeper(
             lambda: (open_store or _open_sqlite)(path), patience=PATIENCE
@@ -73,7 +74,7 @@ class Spool:
         """Write rows down here; whether that was possible."""
         try:
             self._keeper.ask(lambda store: store.record(rows))
-        except (LedgerError, UnavailableError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the ledger's thread must outlive it
             self._complain("could not be written down in", error)
             return False
         self.pending += len(rows)
@@ -87,7 +88,7 @@ class Spool:
         """
         try:
             batch, rows = self._keeper.ask(self._borrow)
-        except (LedgerError, UnavailableError) as error:
+        except Exception as error:  # noqa: BLE001 - as in keep
             self._complain("could not be read from", error)
             self.due_at = self._now() + PAUSE
             return False
@@ -129,7 +130,7 @@ class Spool:
         """What may fail: the loan runs out by itself, and a row that comes twice is recognised."""
         try:
             return self._keeper.ask(errand)
-        except (LedgerError, UnavailableError) as error:
+        except Exception as error:  # noqa: BLE001 - as in keep
             self._complain("are still on loan from", error)
             return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -19,10 +19,10 @@ class SlowStore(SQLiteStore):
     """Takes its time when it is looked at: a server that does not answer, within what it may take."""
 
     may_end: threading.Event
-    looks: list[str]
+    looked: Callable[[], None]
 
     def standing(self) -> Standing:
-        self.looks.append("standing")
+        self.looked()
         assert self.may_end.wait(10)
         return super().standing()
 
@@ -35,19 +35,32 @@ def may_end() -> Iterator[threading.Event]:
     event.set()
 
 
+class Looks:
+    """Counts how often the store was looked at, for a test that waits for the first time."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def __call__(self) -> None:
+        self.count += 1
+        self._loop.call_soon_threadsafe(self.first.set)
+
+
 @pytest.fixture
-def looks() -> list[str]:
+async def looks() -> Looks:
     """What the store was asked."""
-    return []
+    return Looks()
 
 
 @pytest.fixture
-def slow(tmp_path: Path, may_end: threading.Event, looks: list[str]) -> DurableLedger:
+def slow(tmp_path: Path, may_end: threading.Event, looks: Looks) -> DurableLedger:
     """A ledger over a store that takes its time."""
 
     def opened() -> SlowStore:
         store = SlowStore(tmp_path / "ledger.db")
-        store.may_end, store.looks = may_end, looks
+        store.may_end, store.looked = may_end, looks
         return store
 
     return DurableLedger(opened, deadline=60.0)
@@ -74,15 +87,14 @@ async def test_a_cancel_scope_ends_a_wait_for_a_slow_store(
 
 
 async def test_looks_that_nobody_waits_for_do_not_queue_up(
-    slow: DurableLedger, may_end: threading.Event, looks: list[str]
+    slow: DurableLedger, may_end: threading.Event, looks: Looks
 ) -> None:
     """One is under way; those behind it are left out, so that closing need not wait for them."""
     waits = [asyncio.ensure_future(slow.standing()) for _ in range(5)]
-    while not looks:
-        await asyncio.sleep(0)
+    await looks.first.wait()
     for wait in waits:
         wait.cancel()
     await asyncio.wait(waits)
     may_end.set()
     await slow.aclose()
-    assert len(looks) == 1
+    assert looks.count == 1

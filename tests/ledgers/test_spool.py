@@ -85,6 +85,33 @@ def test_a_spool_that_does_not_work_either(spooling: Bench) -> None:
     assert spooling.clock.monotonic_ns() / 1e9 <= DEADLINE
 
 
+@pytest.mark.parametrize("call", ["record", "lease", "delivered"])
+def test_a_spool_that_fails_as_it_should_not(
+    spooling: Bench, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it raises, the ledger's thread outlives it, and everybody is answered."""
+
+    def fail(*_: object) -> None:
+        raise OverflowError("no store raises this")
+
+    spooling.shelf.mishaps = [away]
+    if call != "record":
+        spooling.ask(a_row("before"), is_quiet=True)
+        spooling.turn()
+    real = getattr(PlainStore, call)
+
+    def fail_there(store: PlainStore, *arguments: object) -> object:
+        return fail() if store._shelf is spooling.spooled else real(store, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PlainStore, call, fail_there)
+        quiet, loud = spooling.ask(a_row("quiet"), is_quiet=True), spooling.ask(a_row("loud"))
+        spooling.until_answered(quiet, loud)
+        spooling.pass_time()
+        spooling.turn()
+    assert answers([quiet, loud]) == [True, True]
+
+
 def test_a_portion_that_cannot_be_brought_comes_again_soon(spooling: Bench) -> None:
     """A short outage in the middle of draining: nothing is stuck on loan."""
     spooling.shelf.mishaps = [away, away, away]

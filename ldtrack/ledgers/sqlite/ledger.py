@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ldtrack.ids import SystemClock
@@ -46,15 +47,16 @@ class SQLiteLedger(DurableLedger):
     ) -> None:
         clock = clock or SystemClock()
         self.path = os.fspath(path)
-        open_store = partial(
+        store = partial(
             SQLiteStore,
-            path,
             synchronous=synchronous,
             busy_timeout=deadline / 3,
             keep_claims=keep_claims,
             clock=clock,
         )
-        open_store()  # opens nothing yet: what is wrong with the options is said right away
+        store(path)  # opens nothing yet: what is wrong with the options is said right away
+        # Stores are opened again and again, and by then the process may have gone to another folder.
+        open_store = partial(store, Path(path).absolute())
         super().__init__(open_store, deadline=deadline, privacy=privacy, clock=clock)
 
     def __repr__(self) -> str:
