@@ -54,9 +54,11 @@ class Scribe:
         at_ms = int(self._now() * 1000)
         try:
             body = body_of(events, self._written(context), at_ms)
+            if not run_id.isascii():
+                run_id.encode()  # half a surrogate pair is text to Python, and to nobody else
         except (TypeError, ValueError) as error:
             raise LedgerError(
-                f"the {metric.name} of run {run_id} could not be recorded, since it is no JSON ({error})"
+                f"the {metric.name} of run {run_id} could not be recorded, since it cannot be written down ({error})"
             ) from error
         return Row(run_id, claimant if slot is None else slot, claimant, at_ms, len(events), body)
 

@@ -287,5 +287,5 @@ class LedgerMachine(RuleBasedStateMachine):
 def test_any_story(new_kit: Callable[[], Kit]) -> None:
     """Claims for few runs in any order, with failures in between, against a set of what is filled."""
     machine = type("LedgerMachine", (LedgerMachine,), {"new_kit": staticmethod(new_kit)})
-    stories = hypothesis.settings(max_examples=hypothesis.settings.default.max_examples // 4)
+    stories = hypothesis.settings(max_examples=min(hypothesis.settings.default.max_examples // 4, 40))
     run_state_machine_as_test(machine, settings=stories)

@@ -19,14 +19,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from ledger_kits import in_threads
+from store_asks import PLENTY, lease
 from store_kits import STORES, Kit, a_row, rows_of_run
 from store_model import Model
 
 from ldtrack.core.batch import Batch, Standing
 from ldtrack.core.row import FIRST_CLAIMANT
 from ldtrack.ledgers.store import Store, UnavailableError
-
-PLENTY = 1_000_000
 
 
 @pytest.fixture(params=sorted(STORES))
@@ -55,15 +54,6 @@ def store(kit: Kit) -> Iterator[Store]:
     store = kit.open()
     yield store
     store.close()
-
-
-def lease(
-    store: Store, owner: str = "ada", limit: int = 100, chars: int = PLENTY, seconds: float = 60
-) -> Batch:
-    """Take a batch that has to be there."""
-    batch = store.lease(owner, limit, chars, seconds)
-    assert batch is not None
-    return batch
 
 
 def is_empty(store: Store) -> bool:
@@ -658,6 +648,7 @@ def test_any_order_of_calls_agrees_with_the_model(new_kit: Callable[[], Kit]) ->
     run_state_machine_as_test(
         lambda: Stores(new_kit),
         settings=hypothesis.settings(
+            max_examples=min(hypothesis.settings.default.max_examples, 100),  # servers take their time
             stateful_step_count=40, suppress_health_check=list(hypothesis.HealthCheck), deadline=None
         ),
     )
