@@ -168,7 +168,8 @@ def rows_of_runs(count: int, new_run_id: Callable[[], str]) -> Iterator[list[Any
     from ldtrack.ledgers.scribe import Scribe
 
     attribution = Attribution("benchmark", 3, "variation", "gpt", "openai")
-    context = Context.create("benchmark")
+    blank, user = "0" * 36, "1" * 36
+    context = Context.builder(user).name("Ada").set("plan", "pro").build()
     values = {
         slots.DURATION: 1_200,
         slots.FIRST_TOKEN: 300,
@@ -177,8 +178,7 @@ def rows_of_runs(count: int, new_run_id: Callable[[], str]) -> Iterator[list[Any
         slots.FEEDBACK: Feedback.POSITIVE,
     }
     scribe = Scribe(SystemClock(), Privacy())
-    # Written once; then only the run id is put in, which is what a million different rows need.
-    blank = "0" * 36
+    # Written once; then only run and user are put in, which is what a million different rows need.
     data = attribution.data_of(blank)
     written = [
         scribe.row_of(Claim(blank, metric, metric.events(data, value), context))
@@ -188,10 +188,9 @@ def rows_of_runs(count: int, new_run_id: Callable[[], str]) -> Iterator[list[Any
         rows = []
         for _ in range(min(1_000, count - start)):
             run_id = new_run_id()
-            rows += [
-                Row(run_id, row.place, new_claimant(), row.at_ms, row.events, row.body.replace(blank, run_id))
-                for row in written
-            ]
+            for row in written:
+                body = row.body.replace(blank, run_id).replace(user, run_id[::-1])
+                rows.append(Row(run_id, row.place, new_claimant(), row.at_ms, row.events, body))
         yield rows
 
 
