@@ -63,7 +63,9 @@ async def deliver(spot: Spot, uri: str, concurrency: int) -> dict[str, float]:
 
 def fill(spot: Spot, runs: int) -> None:
     store = spot.store()
-    for rows in rows_of_runs(runs, new_run_id):
+    for chunk in rows_of_runs(runs, new_run_id):
+        # A thousand runs at a time, each with its user, claim side by side: then they compress the least.
+        rows = sorted(chunk, key=lambda row: row.place)
         for start in range(0, len(rows), 1_000):
             assert all(store.record(rows[start : start + 1_000]))
     store.close()
