@@ -16,9 +16,9 @@ import pytest
 import servers
 from hypothesis import given
 from hypothesis import strategies as st
+from store_asks import PLENTY, all_bodies, lease
 from store_kits import a_row, rows_of_run
 
-from ldtrack.core.batch import Batch
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.postgres import PostgresLedger, migrating
 from ldtrack.ledgers.postgres.front import LOOK_BACK_EVERY, SURE_AFTER, Front
@@ -26,7 +26,6 @@ from ldtrack.ledgers.postgres.housekeeping import MANY_TELLERS, PAGES, PASSES
 from ldtrack.ledgers.postgres.keys import key_of, storable
 from ldtrack.ledgers.postgres.store import PostgresStore
 
-PLENTY = 1_000_000
 DAY_MS = 86_400_000
 NOW_MS = 1_700_000_000_000
 
@@ -62,22 +61,6 @@ def admin(postgres: servers.PostgresServer) -> Iterator[psycopg.Connection[Any]]
     """A way to the server beside the store."""
     with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
         yield connection
-
-
-def lease(store: PostgresStore, limit: int = 1000) -> Batch:
-    """Take a batch that has to be there."""
-    batch = store.lease("ada", limit, PLENTY, 60)
-    assert batch is not None
-    return batch
-
-
-def all_bodies(store: PostgresStore) -> list[str]:
-    """Deliver everything, and say what it was."""
-    bodies: list[str] = []
-    while batch := store.lease("ada", 1000, PLENTY, 60):
-        bodies += batch.bodies
-        store.delivered(batch)
-    return bodies
 
 
 # Options

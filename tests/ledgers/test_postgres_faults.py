@@ -14,15 +14,14 @@ import psycopg
 import pytest
 import servers
 from psycopg import errors
+from store_asks import every_call, lease
 from store_kits import a_row, rows_of_run
 
-from ldtrack.core.batch import Batch
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.postgres.faults import meaning_of
 from ldtrack.ledgers.postgres.store import PostgresStore
 from ldtrack.ledgers.store import UnavailableError
 
-PLENTY = 1_000_000
 PATIENCE = 20.0
 """Far more than any of these tests takes: what is bounded ends long before."""
 
@@ -57,30 +56,6 @@ def admin(postgres: servers.PostgresServer) -> Iterator[psycopg.Connection[Any]]
         yield connection
 
 
-def lease(store: PostgresStore) -> Batch:
-    """Take a batch that has to be there."""
-    batch = store.lease("ada", 1000, PLENTY, 60)
-    assert batch is not None
-    return batch
-
-
-def calls_of(store: PostgresStore, batch: Batch) -> list[Callable[[], object]]:
-    """Everything that a store can be asked."""
-    return [
-        lambda: store.record([a_row("run-2")]),
-        lambda: store.lease("bob", 10, PLENTY, 60),
-        lambda: store.delivered(batch),
-        lambda: store.postpone(batch, "ada", 0),
-        lambda: store.split(batch, "ada", 60),
-        lambda: store.set_aside(batch, "no"),
-        lambda: store.aside(10),
-        store.retry_aside,
-        store.discard_aside,
-        store.standing,
-        lambda: store.tidy(1),
-    ]
-
-
 def in_time(work: Callable[[], object]) -> object:
     """What the work returns or raises, which it does within a bound."""
     outcome: list[object] = []
@@ -110,7 +85,7 @@ def test_a_server_that_is_not_there_may_come_back(
     assert store.record(rows) == [True] * 5
     batch = lease(store)
     getattr(postgres, way)()
-    for call in calls_of(store, batch):
+    for call in [*every_call(store, batch), lambda: store.tidy(1)]:
         with pytest.raises(UnavailableError, match="cannot be reached"):
             call()
     postgres.start()

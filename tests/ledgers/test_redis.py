@@ -11,17 +11,15 @@ from typing import Any
 import pytest
 import redis
 import servers
+from store_asks import PLENTY, all_bodies, lease
 from store_kits import a_row, rows_of_run
 
-from ldtrack.core.batch import Batch
 from ldtrack.core.row import Row
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers import RedisLedger
 from ldtrack.ledgers.redis.facts import Facts
 from ldtrack.ledgers.redis.store import RedisStore
 from ldtrack.ledgers.store import UnavailableError
-
-PLENTY = 1_000_000
 
 
 @pytest.fixture
@@ -55,22 +53,6 @@ def new_store(redis_server: servers.RedisServer, name: str) -> Iterator[Callable
 def store(new_store: Callable[..., RedisStore]) -> RedisStore:
     """The store under test."""
     return new_store()
-
-
-def lease(store: RedisStore, limit: int = 1000) -> Batch:
-    """Take a batch that has to be there."""
-    batch = store.lease("ada", limit, PLENTY, 60)
-    assert batch is not None
-    return batch
-
-
-def all_bodies(store: RedisStore) -> list[str]:
-    """Deliver everything, and say what it was."""
-    bodies: list[str] = []
-    while batch := store.lease("ada", 1000, PLENTY, 60):
-        bodies += batch.bodies
-        store.delivered(batch)
-    return bodies
 
 
 # Options

@@ -9,13 +9,12 @@ from contextlib import ExitStack
 import pytest
 import redis
 import servers
+from store_asks import PLENTY
 from store_kits import a_row
 
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.redis.store import RedisStore
 from ldtrack.ledgers.store import UnavailableError
-
-PLENTY = 1_000_000
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,14 @@ import redis
 import servers
 from redis._parsers.base import BaseParser
 from redis.exceptions import RedisClusterException
+from store_asks import all_bodies, every_call, lease
 from store_kits import a_row, rows_of_run
 
-from ldtrack.core.batch import Batch
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.redis.errors import understood
 from ldtrack.ledgers.redis.store import RedisStore
 from ldtrack.ledgers.store import UnavailableError
 
-PLENTY = 1_000_000
 PATIENCE = 10.0
 """Far more than any of these tests takes: what is bounded ends long before."""
 
@@ -66,13 +65,6 @@ def configured(admin: redis.Redis, **settings: str) -> Iterator[None]:
             admin.config_set(name, value)
 
 
-def lease(store: RedisStore) -> Batch:
-    """Take a batch that has to be there."""
-    batch = store.lease("ada", 1000, PLENTY, 60)
-    assert batch is not None
-    return batch
-
-
 # Away and back
 
 
@@ -84,19 +76,7 @@ def test_a_server_that_is_not_there_may_come_back(
     assert store.record(rows) == [True] * 5
     batch = lease(store)
     redis_server.stop()
-    calls: list[Callable[[], object]] = [
-        lambda: store.record([a_row("run-2")]),
-        lambda: store.lease("bob", 10, PLENTY, 60),
-        lambda: store.delivered(batch),
-        lambda: store.postpone(batch, "ada", 0),
-        lambda: store.split(batch, "ada", 60),
-        lambda: store.set_aside(batch, "no"),
-        lambda: store.aside(10),
-        store.retry_aside,
-        store.discard_aside,
-        store.standing,
-    ]
-    for call in calls:
+    for call in every_call(store, batch):
         with pytest.raises(UnavailableError, match="cannot be used right now"):
             call()
     redis_server.start()
@@ -155,10 +135,7 @@ def test_a_kill_loses_nothing_that_was_answered(
         redis_server.start()
         store = new_store()
         assert all(store.record(answered))
-        bodies: list[str] = []
-        while batch := store.lease("ada", 1000, PLENTY, 60):
-            bodies += batch.bodies
-            store.delivered(batch)
+        bodies = all_bodies(store)
         assert len(bodies) == len(set(bodies))
         assert {row.body for row in answered} <= set(bodies)
         redis.Redis.from_url(redis_server.url).flushall()
