@@ -73,8 +73,8 @@ def build_wheel(session: nox.Session) -> str:
 
 
 def test_wheel(session: nox.Session) -> None:
-    """Run the tests on the installed wheel: isolated mode keeps the checkout out of the way."""
-    session.run("python", "-Im", "pytest", "tests", *session.posargs, env={"LDTRACK_EXPECT_WHEEL": "1"})
+    """Run the tests, or what `--` names, on the installed wheel: isolated mode keeps the checkout away."""
+    session.run("python", "-Im", "pytest", *session.posargs, env={"LDTRACK_EXPECT_WHEEL": "1"})
 
 
 @nox.session(python=INSTALLED)
@@ -127,9 +127,7 @@ def coverage(session: nox.Session) -> None:
     """The tests reach every branch of core/ and tracking/, with many more examples than usual."""
     session.install("-e", f".[{','.join(EXTRAS)}]", *group("test"))
     # Not pytest-cov: our own pytest plugin imports the package before pytest-cov would start to look.
-    session.run(
-        "coverage", "run", "-m", "pytest", "tests", *session.posargs, env={"HYPOTHESIS_PROFILE": "ci"}
-    )
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env={"HYPOTHESIS_PROFILE": "ci"})
     session.run("coverage", "report")
     session.run("coverage", "report", "--include=*/ldtrack/core/*,*/ldtrack/tracking/*", "--fail-under=100")
 
