@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ldtrack.ledgers.memory import MemoryLedger
+from ldtrack.ledgers.on_demand import names_on_demand
 
 if TYPE_CHECKING:
     from ldtrack.ledgers.postgres import PostgresLedger
@@ -14,15 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryLedger", "PostgresLedger", "RedisLedger", "SQLiteLedger"]
 
-_ELSEWHERE = {
-    "PostgresLedger": "ldtrack.ledgers.postgres",
-    "RedisLedger": "ldtrack.ledgers.redis",
-    "SQLiteLedger": "ldtrack.ledgers.sqlite",
-}
-"""Imported when first asked for: each brings a driver along, which may be an extra that is not installed."""
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ELSEWHERE:
-        return getattr(import_module(_ELSEWHERE[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names_on_demand(
+    __name__,
+    {
+        "PostgresLedger": "ldtrack.ledgers.postgres",
+        "RedisLedger": "ldtrack.ledgers.redis",
+        "SQLiteLedger": "ldtrack.ledgers.sqlite",
+    },
+)
