@@ -58,7 +58,8 @@ class Scribe:
                 run_id.encode()  # half a surrogate pair is text to Python, and to nobody else
         except (TypeError, ValueError) as error:
             raise LedgerError(
-                f"the {metric.name} of run {run_id} could not be recorded: it cannot be written down ({error})"
+                f"the {metric.name} of run {run_id} could not be recorded: "
+                f"it cannot be written down ({error})"
             ) from error
         return Row(run_id, claimant if slot is None else slot, claimant, at_ms, len(events), body)
 
