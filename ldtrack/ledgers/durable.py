@@ -125,6 +125,8 @@ class DurableLedger:
 
         It is a relay that delivers, here or elsewhere. Counted in claims.
         """
+        if self._writer.spool is not None:
+            self.start()  # what an earlier process left in the spool is waited for as well
         flush = Flush(self.standing, self._writer.spool)
         with anyio.move_on_after(timeout):
             await self._passed(is_last=False)
