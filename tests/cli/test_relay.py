@@ -309,7 +309,7 @@ def test_told_to_end_it_finishes_what_is_under_way(number, path, store, endpoint
     arguments = options(path, endpoint, "--batch-rows=2", "--concurrency=1", "--health=0")
     with RelayProcess(*arguments) as relay:
         relay.until("started")
-        wait_for_post(endpoint)
+        endpoint.wait_for_connection()
         relay.signal(number)
         assert relay.until("stopping")["signal"] == number.name
         assert relay.ask("/health").json["status"] == "stopping"
@@ -319,16 +319,6 @@ def test_told_to_end_it_finishes_what_is_under_way(number, path, store, endpoint
     assert (stopped["delivered"], stopped["pending"]) == (2, 2)
     assert keys_of(endpoint) == keys(2)
     assert (store.standing().delivered, store.standing().pending) == (2, 2)
-
-
-def wait_for_post(endpoint: Endpoint) -> None:
-    """Until somebody is connected: the post itself is read under the judge's lock."""
-    pause = threading.Event()
-    for _ in range(6000):
-        if endpoint.connections:
-            return
-        pause.wait(0.01)
-    raise AssertionError("nobody came")
 
 
 @posix

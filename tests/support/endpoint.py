@@ -107,6 +107,7 @@ class Endpoint:
         self.connections = 0
         self._tls = tls
         self._changed = threading.Condition()
+        self._connected = threading.Event()
         self._ending = threading.Event()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -126,6 +127,10 @@ class Endpoint:
         with self._changed:
             arrived = self._changed.wait_for(lambda: len(self.arrivals) >= arrivals, timeout)
         assert arrived, f"{len(self.arrivals)} of {arrivals} posts arrived within {timeout} s"
+
+    def wait_for_connection(self, timeout: float = 30) -> None:
+        """Block until somebody has connected. Needs no lock, which a judge may hold for long."""
+        assert self._connected.wait(timeout), f"nobody connected within {timeout} s"
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -157,6 +162,7 @@ class Endpoint:
             with self._changed:
                 number, self.connections = self.connections, self.connections + 1
                 self._open.add(connection)
+            self._connected.set()
             self._start(self._serve, connection, number)
 
     def _serve(self, connection: socket.socket, number: int) -> None:
