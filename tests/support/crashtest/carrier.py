@@ -12,12 +12,11 @@ import random
 from typing import Any
 
 from crashtest import frauds
-from crashtest.plan import Plan
+from crashtest.plan import LOAN, Plan
 from ldtrack.delivery import LaunchDarklyEvents, Relay
 
 __all__ = ["carry_forever", "deliver_the_rest"]
 
-LOAN = 1.0
 _KEY = "sdk-crash-test"
 
 
@@ -28,7 +27,9 @@ def carry_forever(plan: Plan, number: int) -> None:
 
 async def _carry_forever(plan: Plan, number: int) -> None:
     parent = os.getppid()
-    relaying = asyncio.create_task(_relay(plan, frauds.backlog_of(plan), number).run())
+    backlog = frauds.backlog_of(plan)
+    backlog.start()
+    relaying = asyncio.create_task(_relay(plan, backlog, number).run())
     while os.getppid() == parent:  # a supervisor that is gone can end nobody
         await asyncio.wait([relaying], timeout=1)
         if relaying.done():

@@ -24,11 +24,12 @@ class Place(NamedTuple):
     ledger: str
     where: str
     options: Mapping[str, Any] = MappingProxyType({})
+    server: servers.Server | None = None
 
     def open(self, **options: Any) -> Any:
         """The ledger, of which nothing is open yet."""
         name = {"sqlite": "SQLiteLedger", "postgres": "PostgresLedger", "redis": "RedisLedger"}[self.ledger]
-        return getattr(ledgers, name)(self.where, **self.options, **options)
+        return getattr(ledgers, name)(self.where, **{**self.options, **options})
 
 
 def missing(ledger: str) -> str | None:
@@ -41,8 +42,8 @@ def missing(ledger: str) -> str | None:
 def place_on(server: servers.PostgresServer | servers.RedisServer) -> Place:
     """A place of its own on a running server."""
     if isinstance(server, servers.PostgresServer):
-        return Place("postgres", server.dsn(), {"schema": server.unique()})
-    return Place("redis", server.url, {"name": server.unique()})
+        return Place("postgres", server.dsn(), {"schema": server.unique(), "spool": False}, server)
+    return Place("redis", server.url, {"name": server.unique(), "spool": False}, server)
 
 
 @contextlib.contextmanager

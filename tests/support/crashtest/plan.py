@@ -13,10 +13,13 @@ from typing import Any, Self
 import attrs
 
 from crashtest.places import Place
+from ldtrack.ledgers import spool
 
-__all__ = ["LEDGERS", "Plan"]
+__all__ = ["LEDGERS", "LOAN", "Plan"]
 
 LEDGERS = ("sqlite", "postgres", "redis")
+LOAN = 1.0
+"""For how many seconds batches are on loan: those whose relay was killed come back then."""
 
 
 @attrs.frozen(kw_only=True)
@@ -63,4 +66,6 @@ class Plan:
 
     def open_ledger(self) -> Any:
         """The ledger, of which nothing is open yet; the drivers of the others are not imported."""
+        # A portion of a spool that a dead process had on loan comes back as soon as a relay's batch.
+        spool.LOAN = spool.PAUSE = LOAN
         return Place(self.ledger, self.where, self.options).open()

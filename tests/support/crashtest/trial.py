@@ -21,6 +21,7 @@ import ldtrack
 from crashtest.carrier import deliver_the_rest
 from crashtest.journal import entries_in
 from crashtest.judge import Post, Verdict, judge
+from crashtest.outages import Outages
 from crashtest.places import Place
 from crashtest.plan import Plan
 from crashtest.weather import Weather
@@ -29,8 +30,9 @@ __all__ = ["Report", "run_script", "table_of", "try_it"]
 
 
 _COLUMNS = (
-    *("ledger", "kills", "of these relays", "all at once", "tried", "acknowledged", "refused by the ledger"),
-    *("events arrived", "repeats recognised", "lost", "doubled", "never tried", "seed"),
+    *("ledger", "kills", "of these relays", "all at once", "server crashes", "tried", "acknowledged"),
+    *("refused by the ledger", "events arrived", "repeats recognised", "lost", "doubled", "never tried"),
+    "seed",
 )
 
 
@@ -42,6 +44,8 @@ class Report:
     killed: dict[str, int]
     ended: list[str]
     """Children that ended by themselves."""
+    outages: int
+    """How often the ledger's server crashed meanwhile."""
     said: str
     """What the children wrote to their standard error."""
     is_drained: bool
@@ -74,7 +78,10 @@ def try_it(
         plan = Plan(
             ledger=place.ledger,
             where=place.where,
-            options=dict(place.options),
+            options={
+                **place.options,
+                **({} if place.server is None else {"spool": str(folder / "spool.db")}),
+            },
             folder=folder,
             events_uri=endpoint.uri,
             seed=seed,
@@ -82,7 +89,8 @@ def try_it(
             **how,
         )
         plan.journals.mkdir(parents=True)
-        said, result = run_script("supervisor", plan)
+        with Outages(place.server, seed) as outages:
+            said, result = run_script("supervisor", plan)
         is_drained = asyncio.run(deliver_the_rest(plan, patience))
         posts = [
             Post(arrival.payload_id, arrival.body, is_accepted) for arrival, is_accepted in weather.posts
@@ -90,6 +98,7 @@ def try_it(
     return Report(
         plan=plan,
         **json.loads(result),
+        outages=outages.count,
         said=said,
         is_drained=is_drained,
         verdict=judge(entries_in(plan.journals), posts),
@@ -125,6 +134,7 @@ def table_of(reports: Iterable[Report]) -> str:
             report.kills,
             report.killed["carrier"],
             report.killed["together"],
+            report.outages,
             found.tried,
             found.acknowledged,
             found.failed,
