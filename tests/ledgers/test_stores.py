@@ -649,6 +649,8 @@ def test_any_order_of_calls_agrees_with_the_model(new_kit: Callable[[], Kit]) ->
         lambda: Stores(new_kit),
         settings=hypothesis.settings(
             max_examples=min(hypothesis.settings.default.max_examples, 100),  # servers take their time
-            stateful_step_count=40, suppress_health_check=list(hypothesis.HealthCheck), deadline=None
+            stateful_step_count=40,
+            suppress_health_check=list(hypothesis.HealthCheck),
+            deadline=None,
         ),
     )
