@@ -27,12 +27,11 @@ from ldtrack.ledgers import MemoryLedger
 from ldtrack.providers import ReaderRegistry
 from ldtrack.tracking.recorder import Recorder, Stats
 from ldtrack.tracking.tracker import Tracker
-from ldtrack.typing import Ledger
+from ldtrack.typing import Destination, Ledger
 
 if TYPE_CHECKING:
     from ldtrack.typing import (
         Clock,
-        Destination,
         Estimator,
         FlushResult,
         LaunchDarklyClient,
@@ -95,7 +94,12 @@ class AIClient(ConfigMethods):
         close_timeout: float = 2.0,
     ) -> None:
         _require_seconds(idle_limit=idle_limit, settle_timeout=settle_timeout, close_timeout=close_timeout)
-        _require_kinds(signer=(signer, TokenSigner), privacy=(privacy, Privacy), ledger=(ledger, Ledger))
+        _require_kinds(
+            signer=(signer, TokenSigner),
+            privacy=(privacy, Privacy),
+            ledger=(ledger, Ledger),
+            destination=(destination, Destination),
+        )
         self._signer = signer
         self._clock = clock = clock or SystemClock()
         self._usage_events = usage_events
@@ -267,5 +271,6 @@ def _require_seconds(**limits: Any) -> None:
 
 def _require_kinds(**options: tuple[object, type]) -> None:
     for name, (given, kind) in options.items():
-        if given is not None and not isinstance(given, kind):
+        # A class has the methods of its instances; given in place of one, it would fail when it is used.
+        if given is not None and (isinstance(given, type) or not isinstance(given, kind)):
             raise TypeError(f"{name} must be a {kind.__name__}, not {type(given).__name__}")

@@ -40,6 +40,8 @@ class BackgroundRelay:
         self._failed = failed
         self._tasks: list[asyncio.Task[None]] = []
         self._pid = os.getpid()
+        self._is_closed = False
+        """Whether nothing was started or flushed since it was closed: then closing has nothing to deliver."""
         self.relay: Relay | None = None
         if destination is not None:
             if self._backlog is None:
@@ -51,6 +53,7 @@ class BackgroundRelay:
 
     def start(self) -> None:
         """Start delivering and counting in the running loop, if there is anything to deliver from."""
+        self._is_closed = False
         if self._backlog is None or self._is_running():
             return
         start = getattr(self._ledger, "start", None)
@@ -74,6 +77,7 @@ class BackgroundRelay:
 
     async def flush(self, timeout: float) -> FlushResult:
         """Deliver what was recorded before, for at most so long; cancelling loses nothing."""
+        self._is_closed = False
         is_running = self._is_running()
         if self.relay is None:
             return await self._ledger.flush(timeout)
@@ -99,7 +103,8 @@ class BackgroundRelay:
         Without a relay of its own it does not wait for one: what is recorded is stored, and that is all.
         """
         steps = [self._stop, self._ledger.aclose]
-        if self.relay is not None or self._backlog is None:
+        # Once: who closes in a block that closes as well has said for how long to deliver.
+        if not self._is_closed and (self.relay is not None or self._backlog is None):
             steps.insert(0, lambda: self._quietly_flush(timeout))
         if self._destination is not None:
             steps.insert(-1, self._destination.aclose)
@@ -113,6 +118,7 @@ class BackgroundRelay:
             for task in self._tasks:
                 task.cancel()
             raise
+        self._is_closed = True
 
     async def _quietly_flush(self, timeout: float) -> None:
         try:

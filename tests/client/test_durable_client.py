@@ -133,9 +133,21 @@ async def test_what_an_outage_left_is_delivered_by_the_next_client(
         await ai.aclose(0.1)
     endpoint.judge = lambda _: Answer()
     async with new_client() as other:
-        assert await other.flush()
+        assert await other.flush(60)
     assert sorted(keys(endpoint)) == sorted(SETTLED)
     assert len(endpoint.arrivals) > 1
+
+
+async def test_closing_twice_delivers_once(new_client: Callable[..., AIClient], endpoint: Endpoint) -> None:
+    """Who closes by hand has said for how long; leaving the block does not begin again."""
+    endpoint.judge = lambda _: Answer(503)
+    async with new_client() as ai:
+        await a_run(ai)
+        await ai.aclose(0.1)
+        asked = len(endpoint.arrivals)
+        assert asked
+        await ai.aclose()
+        assert len(endpoint.arrivals) == asked
 
 
 async def test_a_flush_that_is_cancelled_loses_nothing(
@@ -243,6 +255,15 @@ async def test_a_destination_needs_a_ledger_to_deliver_from() -> None:
         AIClient(ld, destination=JSONLines("events.jsonl"))
     with pytest.raises(TypeError, match="MemoryLedger keeps none"):
         AIClient(ld, ledger=MemoryLedger(Nowhere()), destination=JSONLines("events.jsonl"))
+    ld.close()
+
+
+@pytest.mark.parametrize("destination", ["https://events.launchdarkly.com", JSONLines, object()], ids=str)
+async def test_a_destination_of_another_kind(path: Path, destination: Any) -> None:
+    """It is refused at once: a relay would only ever say that it is tried again."""
+    ld = client()
+    with pytest.raises(TypeError, match="destination must be a Destination"):
+        AIClient(ld, ledger=SQLiteLedger(path), destination=destination)
     ld.close()
 
 
