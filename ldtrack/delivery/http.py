@@ -33,7 +33,8 @@ _MAX_TEXT: Final = 1 << 16
 class Route:
     """How to get to a server."""
 
-    uri: str
+    uri: str = attrs.field(repr=False)
+    """May hold a password."""
     connect_timeout: float = 10
     read_timeout: float = 15
     http_proxy: str | None = attrs.field(default=None, repr=False)
@@ -44,8 +45,8 @@ class Route:
 
     @property
     def host(self) -> str:
-        """Whom one talks to, for people to read."""
-        return urlsplit(self.uri).netloc
+        """Whom one talks to, for people to read: without a password."""
+        return urlsplit(self.uri).netloc.rpartition("@")[2]
 
     def proxy(self) -> str | None:
         """The proxy on the way: the one that was given, else the environment's."""

@@ -37,6 +37,7 @@ _FASTEST: Final = 1
 _LONGEST_KEY: Final = 8192
 _LONGEST_TAG: Final = 64
 _NOT_PLAIN: Final = re.compile(r"[^a-zA-Z0-9._-]")
+_USER: Final = re.compile(r"(?<=://)[^/]*@")
 _TOLERABLE_SKEW: Final = 300.0
 """Seconds by which two clocks may differ before it is worth a word."""
 
@@ -68,8 +69,15 @@ class LaunchDarklyEvents:
     ) -> None:
         if not callable(sdk_key) and (complaint := _complaint_of(sdk_key)):
             raise ValueError(f"sdk_key {complaint}: take it from your project's settings in LaunchDarkly")
+        if not isinstance(events_uri, str):
+            raise TypeError(f"events_uri must be a str, not {type(events_uri).__name__}")
         if not re.match(r"https?://[^/]", events_uri):
-            raise ValueError(f"events_uri must begin with https:// or http:// and a host, not {events_uri!r}")
+            shown = _without_user(events_uri)
+            raise ValueError(f"events_uri must begin with https:// or http:// and a host, not {shown!r}")
+        socket_limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
+        # A client's config may have none; then the total limit is the only one.
+        given = {name: limit for name, limit in socket_limits.items() if limit is not None}
+        _require_seconds(**given, total_timeout=total_timeout)
         self._key = sdk_key if callable(sdk_key) else lambda: sdk_key
         self._headers = _lasting_headers(application or {}, wrapper_name, wrapper_version, compress=compress)
         self._compress = compress
@@ -115,7 +123,8 @@ class LaunchDarklyEvents:
         return cls(options.pop("sdk_key", config.sdk_key or ""), **(settings | options))
 
     def __repr__(self) -> str:
-        return f"LaunchDarklyEvents(events_uri={self._connections.route.uri.removesuffix('/bulk')!r})"
+        uri = _without_user(self._connections.route.uri.removesuffix("/bulk"))
+        return f"LaunchDarklyEvents(events_uri={uri!r})"
 
     async def deliver(self, batch: Batch) -> Receipt:
         """Post one batch, once, and say how it went.
@@ -209,6 +218,19 @@ def _tag(part: str, value: str) -> str:
             f"dots, underscores and hyphens"
         )
     return value
+
+
+def _without_user(uri: str) -> str:
+    """The address without the name and the password that it may hold."""
+    return _USER.sub("", uri)
+
+
+def _require_seconds(**limits: object) -> None:
+    for name, limit in limits.items():
+        if isinstance(limit, bool) or not isinstance(limit, int | float):
+            raise TypeError(f"{name} must be a number of seconds, not {limit!r} ({type(limit).__name__})")
+        if not limit > 0:
+            raise ValueError(f"{name} must be more than 0 seconds, got {limit!r}")
 
 
 def _complaint_of(key: object) -> str:

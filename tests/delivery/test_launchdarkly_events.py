@@ -370,6 +370,35 @@ async def test_without_a_key_nothing_is_posted_and_nothing_lost(
     assert endpoint.arrivals == []
 
 
+async def test_a_password_in_the_address_is_nowhere() -> None:
+    """Neither in a reason, which is stored with what is set aside, nor in a representation or an error."""
+    destination = LaunchDarklyEvents(KEY, events_uri="http://ada:s3cret@127.0.0.1:1")
+    receipt = await destination.deliver(BATCH)
+    assert receipt.reason.startswith("127.0.0.1:1 gave no answer")
+    assert "s3cret" not in f"{receipt!r} {destination!r} {destination._connections.route!r}"
+    with pytest.raises(ValueError, match="events_uri must begin") as refused:
+        LaunchDarklyEvents(KEY, events_uri="ftp://ada:s3cret@127.0.0.1:1")
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"events_uri": None}, TypeError),
+        ({"connect_timeout": "10"}, TypeError),
+        ({"read_timeout": True}, TypeError),
+        ({"total_timeout": None}, TypeError),
+        ({"total_timeout": -1}, ValueError),
+        ({"total_timeout": float("nan")}, ValueError),
+    ],
+    ids=str,
+)
+def test_options_of_another_kind_are_refused(options: dict[str, Any], error: type[Exception]) -> None:
+    """At once, and by name: a relay would only ever say that it is tried again."""
+    with pytest.raises(error, match=next(iter(options))):
+        LaunchDarklyEvents(KEY, **options)
+
+
 async def test_the_key_is_in_no_log_and_no_representation(
     endpoint: Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -358,6 +358,16 @@ async def test_durability_is_the_servers_own(redis_server: servers.RedisServer, 
     await ledger.aclose()
 
 
+@pytest.mark.parametrize(
+    "url", ["redis://:s3cret/x@cache:6379/0", "rediss://:s3cret@[cache", "cache:6379", None, 6379], ids=str
+)
+def test_an_address_that_is_none_is_not_quoted(url: Any) -> None:
+    """A password that was not quoted looks like a port, and does not belong into an error."""
+    with pytest.raises((TypeError, ValueError), match="url ") as refused:
+        RedisStore(url)
+    assert "s3cret" not in f"{refused.value} {refused.value.__cause__} {refused.value.__context__}"
+
+
 def test_a_ledger_keeps_its_password_to_itself() -> None:
     """Whoever prints it sees which one it is, and no more."""
     assert repr(RedisLedger("redis://:s3cret@localhost", name="mine", spool=False)) == "<RedisLedger mine>"

@@ -76,6 +76,7 @@ class Link:
         self._check = check
         self._driver = driver
         self._client: Client | None = None
+        _check_address(url)
         # Connects to nothing yet: what is wrong with the address is said right away.
         redis.Redis.from_url(url, **self._options()).close()
 
@@ -144,6 +145,23 @@ class Link:
             if sentence and (server, sentence) not in _told:
                 _told.add((server, sentence))
                 log.log(level, "ldtrack's Redis at %s: %s", server, sentence)
+
+
+def _check_address(url: object) -> None:
+    """Refuse what is no URL, without quoting it: who forgets to quote a password has it in the port."""
+    if not isinstance(url, str):
+        raise TypeError(f"url must be a str, such as 'redis://host:6379/0', not {type(url).__name__}")
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        is_url = False
+    else:
+        is_url = url.startswith(("redis://", "rediss://", "unix://"))
+    if not is_url:
+        raise ValueError(
+            "url is not the address of a Redis server, such as 'redis://user:password@host:6379/0'; "
+            "in a password, / ? # and @ are written as %2F %3F %23 and %40"
+        )
 
 
 def _ask(client: Client, calls: Sequence[Call], then: Sequence[Command]) -> list[Any]:
