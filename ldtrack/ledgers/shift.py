@@ -72,7 +72,7 @@ class Shift:
 
     def _patience(self) -> float | None:
         """For how many seconds there is nothing to do unless something comes; ``None`` for ever."""
-        spool_at = None if self._spool is None else self._spool.due_at
+        spool_at = None if self._spool is None else self._spool.wanted_at
         waiting_at = 0.0 if self._waiting else None
         due = [at for at in (waiting_at, spool_at, self._tidy_at) if at is not None]
         if not due:
@@ -205,7 +205,10 @@ class Shift:
 
     def _bring_back(self) -> None:
         """Bring a portion of what is in the spool to the store, if that is due."""
-        if self._spool is None or self._spool.due_at is None or self._now() < self._spool.due_at:
+        if self._spool is None:
+            return
+        self._spool.look()
+        if self._spool.due_at is None or self._now() < self._spool.due_at:
             return
         began = self._now()
         try:

@@ -36,6 +36,8 @@ PAUSE: Final = 5.0
 """How many seconds pass after a portion could not be brought to the ledger."""
 REST: Final = 600.0
 """For how many seconds a row is left alone that the ledger refuses."""
+LOOK_EVERY: Final = 60.0
+"""How often to look whether another process has left something, in seconds."""
 PATIENCE: Final = 10.0
 
 
@@ -67,8 +69,22 @@ class Spool:
         self.due_at: float | None = 0.0 if os.path.exists(path) else None  # noqa: PTH110 - answers where Path.exists raises
         """When there is something to bring to the ledger, in seconds of the clock; ``None`` if there is
         nothing. At first an earlier process may have left something."""
+        self._look_at = self._now() + LOOK_EVERY
         self.pending = 0
         """How many rows were in it when last looked at."""
+
+    @property
+    def wanted_at(self) -> float:
+        """When there is something to do, if only to look."""
+        return self._look_at if self.due_at is None else self.due_at
+
+    def look(self) -> None:
+        """Find out now and then whether there is something that another process, gone by now, has left."""
+        now = self._now()
+        if self.due_at is None and now >= self._look_at:
+            self._look_at = now + LOOK_EVERY
+            if os.path.exists(self._path):  # noqa: PTH110 - as above
+                self.due_at = now
 
     def keep(self, rows: Sequence[Row]) -> bool:
         """Write rows down here; whether that was possible."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from plain_store import PlainStore, a_row, away, lost_answer, raising
@@ -85,6 +86,24 @@ def test_a_spool_that_does_not_work_either(spooling: Bench) -> None:
     assert spooling.clock.monotonic_ns() / 1e9 <= DEADLINE
 
 
+def test_what_a_process_leaves_that_ends_is_found(
+    spooling: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay that was there before it, and before the outage, looks now and then."""
+    spooling.turn()
+    assert spooling.spool is not None
+    spooling.spooled.store([a_row("left")])
+    spooling.pass_time()
+    spooling.turn()
+    assert spooling.shelf.runs() == []  # there was no file
+    monkeypatch.setattr(spooling.spool, "_path", tmp_path)
+    for _ in range(4):
+        spooling.pass_time()
+        spooling.turn()
+    assert spooling.shelf.runs() == ["left"]
+    assert spooling.clock.monotonic_ns() <= 4 * spools.LOOK_EVERY * 1e9
+
+
 @pytest.mark.parametrize("call", ["record", "lease", "delivered"])
 def test_a_spool_that_fails_as_it_should_not(
     spooling: Bench, call: str, monkeypatch: pytest.MonkeyPatch
@@ -118,7 +137,8 @@ def test_a_portion_that_cannot_be_brought_comes_again_soon(spooling: Bench) -> N
     spooling.ask(a_row("run-1"), is_quiet=True)
     for _ in range(20):
         spooling.turn()
-        spooling.pass_time()
+        if spooling.spool is not None and spooling.spool.due_at is not None:
+            spooling.pass_time()
     assert spooling.shelf.runs() == ["run-1"]
     assert spooling.clock.monotonic_ns() < 2 * spools.PAUSE * 1e9
 
