@@ -32,5 +32,10 @@ def spool_path(place: SpoolPlace, address: str, name: str) -> Path | None:
     for password in _PASSWORDS:
         address = password.sub(r"\1", address)
     digest = hashlib.sha256(f"{address}\n{name}".encode()).hexdigest()
-    state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111 - never raises
+    if not os.path.isabs(state):  # noqa: PTH117 - a text; and relative ones are to be ignored
+        raise ValueError(
+            "there is no place for the spool, since XDG_STATE_HOME is no whole path and the user has no home "
+            "directory: give spool='/var/lib/app/ledger.spool', or spool=False for none"
+        )
     return Path(state) / "ldtrack" / f"{digest[:16]}.spool"

@@ -55,6 +55,15 @@ def test_the_usual_place_is_the_users_state_directory(monkeypatch: pytest.Monkey
     assert path.parent == Path("/home/ada/.local/state/ldtrack")
 
 
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in some containers: the error says which option helps."""
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(ValueError, match="give spool="):
+        spool_path(True, "redis://a/0", "n")
+    assert spool_path(False, "redis://a/0", "n") is None
+
+
 def test_a_place_of_ones_own_or_none() -> None:
     """A path is taken as it is; ``False`` is no spool."""
     assert spool_path("/var/spool/x", "redis://cache/0", "n") == Path("/var/spool/x")
