@@ -244,7 +244,7 @@ async def test_what_cannot_be_written_down(ledger: DurableLedger, shelf: Shelf) 
     for submit in submits:
         with pytest.raises(LedgerError, match="duration of run run-1 could not be recorded: it cannot"):
             submit(claim._replace(events=events))
-        with pytest.raises(LedgerError, match="it cannot be written down"):
+        with pytest.raises(LedgerError, match="it cannot be written"):
             submit(claim._replace(run_id="half a pair: \ud800"))
     assert shelf.calls == []
     assert await awaited(ledger, "run-1")
