@@ -94,12 +94,8 @@ class AIClient(ConfigMethods):
         close_timeout: float = 2.0,
     ) -> None:
         _require_seconds(idle_limit=idle_limit, settle_timeout=settle_timeout, close_timeout=close_timeout)
-        _require_kinds(
-            signer=(signer, TokenSigner),
-            privacy=(privacy, Privacy),
-            ledger=(ledger, Ledger),
-            destination=(destination, Destination),
-        )
+        _require_kinds(signer=(signer, TokenSigner), privacy=(privacy, Privacy))
+        _require_kinds(ledger=(ledger, Ledger), destination=(destination, Destination))
         self._signer = signer
         self._clock = clock = clock or SystemClock()
         self._usage_events = usage_events

@@ -49,6 +49,8 @@ class DurableLedger:
         clock: Clock | None = None,
         spool: Spool | None = None,
     ) -> None:
+        if privacy is not None and not isinstance(privacy, Privacy):
+            raise TypeError(f"privacy must be a Privacy, not {type(privacy).__name__}")
         self._clock = clock or SystemClock()
         self._deadline = deadline
         self._scribe = Scribe(self._clock, privacy or Privacy())

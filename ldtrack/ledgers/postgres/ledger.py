@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ldtrack.ids import SystemClock
 from ldtrack.ledgers.durable import DurableLedger
+from ldtrack.ledgers.limits import require_limits
 from ldtrack.ledgers.places import SpoolPlace, spool_path
 from ldtrack.ledgers.postgres.store import YEAR_AND_A_BIT, PostgresStore
 from ldtrack.ledgers.spool import spool_at
@@ -50,6 +51,7 @@ class PostgresLedger(DurableLedger):
         privacy: Privacy | None = None,
         clock: Clock | None = None,
     ) -> None:
+        require_limits(deadline=deadline, keep_claims=keep_claims)
         clock = clock or SystemClock()
         self.schema = schema
         # Not the clock: loans are timed by the server's, which all hosts have in common.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ldtrack.ids import SystemClock
 from ldtrack.ledgers.durable import DurableLedger
+from ldtrack.ledgers.limits import require_limits
 from ldtrack.ledgers.places import SpoolPlace, spool_path
 from ldtrack.ledgers.redis.facts import Facts
 from ldtrack.ledgers.redis.store import KEEP_CLAIMS, RedisStore
@@ -62,6 +63,7 @@ class RedisLedger(DurableLedger):
         clock: Clock | None = None,
         driver: Mapping[str, Any] | None = None,
     ) -> None:
+        require_limits(deadline=deadline, keep_claims=keep_claims)
         clock = clock or SystemClock()
         self.name = name
         # Not the clock: loans are timed by the server's, which all hosts have in common.

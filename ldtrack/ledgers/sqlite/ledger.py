@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ldtrack.ids import SystemClock
 from ldtrack.ledgers.durable import DurableLedger
+from ldtrack.ledgers.limits import require_limits
 from ldtrack.ledgers.sqlite.opening import Synchronous
 from ldtrack.ledgers.sqlite.store import YEAR_AND_A_BIT, SQLiteStore
 
@@ -45,6 +46,7 @@ class SQLiteLedger(DurableLedger):
         privacy: Privacy | None = None,
         clock: Clock | None = None,
     ) -> None:
+        require_limits(deadline=deadline, keep_claims=keep_claims)
         clock = clock or SystemClock()
         self.path = os.fspath(path)
         store = partial(
