@@ -74,8 +74,11 @@ class LaunchDarklyEvents:
         if not re.match(r"https?://[^/]", events_uri):
             shown = _without_user(events_uri)
             raise ValueError(f"events_uri must begin with https:// or http:// and a host, not {shown!r}")
-        socket_limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
         # A client's config may have none; then the total limit is the only one.
+        socket_limits: dict[str, float | None] = {
+            "connect_timeout": connect_timeout,
+            "read_timeout": read_timeout,
+        }
         given = {name: limit for name, limit in socket_limits.items() if limit is not None}
         _require_seconds(**given, total_timeout=total_timeout)
         self._key = sdk_key if callable(sdk_key) else lambda: sdk_key
