@@ -74,13 +74,9 @@ class LaunchDarklyEvents:
         if not re.match(r"https?://[^/]", events_uri):
             shown = _without_user(events_uri)
             raise ValueError(f"events_uri must begin with https:// or http:// and a host, not {shown!r}")
-        # A client's config may have none; then the total limit is the only one.
-        socket_limits: dict[str, float | None] = {
-            "connect_timeout": connect_timeout,
-            "read_timeout": read_timeout,
-        }
-        given = {name: limit for name, limit in socket_limits.items() if limit is not None}
-        _require_seconds(**given, total_timeout=total_timeout)
+        _require_seconds(total_timeout=total_timeout)
+        # A client's config may have none of these; then the total limit is the only one.
+        _require_seconds(**_given(connect_timeout=connect_timeout, read_timeout=read_timeout))
         self._key = sdk_key if callable(sdk_key) else lambda: sdk_key
         self._headers = _lasting_headers(application or {}, wrapper_name, wrapper_version, compress=compress)
         self._compress = compress
@@ -226,6 +222,10 @@ def _tag(part: str, value: str) -> str:
 def _without_user(uri: str) -> str:
     """The address without the name and the password that it may hold."""
     return _USER.sub("", uri)
+
+
+def _given(**limits: float | None) -> dict[str, float]:
+    return {name: limit for name, limit in limits.items() if limit is not None}
 
 
 def _require_seconds(**limits: object) -> None:
