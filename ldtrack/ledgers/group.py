@@ -69,7 +69,7 @@ class GroupWriter:
         self.inbox.put(asked)
         # Looked at after the putting: see _serve().
         if not self._duty.locked():
-            self.start()
+            self._wake()
 
     def barrier(self, desk: Desk | None, flight: Flight | None, *, is_last: bool = False) -> None:
         """Answer ``True`` once everything asked so far has been answered; after the last one, let go."""
@@ -79,7 +79,7 @@ class GroupWriter:
                 desk.tell([(flight, True)])
             return
         self.inbox.put(Barrier(self.clock.monotonic_ns(), desk, flight, is_last))
-        self.start()
+        self._wake()
 
     def desk_of(self, loop: asyncio.AbstractEventLoop) -> LoopDesk:
         """Where those who wait in that loop are answered."""
@@ -99,8 +99,21 @@ class GroupWriter:
 
     def start(self) -> None:
         """See to it that somebody serves; an earlier process may have left something to do."""
-        if not self._duty.acquire(blocking=False):
-            return
+        if self._duty.acquire(blocking=False):
+            self._call_in()
+
+    def _wake(self) -> None:
+        """See to it that what is in the inbox is served, and call nobody in for what was served meanwhile.
+
+        A thread with nothing to do would wait for ever: the last barrier may be behind it.
+        """
+        while not self.inbox.empty() and self._duty.acquire(blocking=False):
+            if not self.inbox.empty():
+                self._call_in()
+                return
+            self._duty.release()
+
+    def _call_in(self) -> None:
         turn = threading.Lock()
         try:
             exits.expect(_at_exit)

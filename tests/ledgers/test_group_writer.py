@@ -183,6 +183,7 @@ def play(turns: list[tuple[int, int]], *, finely: bool) -> int:
     baton.run([lambda: writer._serve(threading.Lock()), lambda: ask(writer) and None])
     assert len(STARTED) <= 1, "two threads serve"
     assert writer._duty.locked() == bool(STARTED)
+    assert bool(STARTED) != writer.inbox.empty(), f"there is nothing left to do for it: {turns}"
     for work in STARTED:
         work()
     assert len(SERVED) == 1, f"nobody has heard of it: {turns}"
@@ -190,7 +191,10 @@ def play(turns: list[tuple[int, int]], *, finely: bool) -> int:
 
 
 def test_nothing_is_asked_unheard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However asking and leaving interleave: whoever asks finds somebody on duty, or is found."""
+    """However asking and leaving interleave: whoever asks finds somebody on duty, or is found.
+
+    And nobody is called in for nothing.
+    """
     monkeypatch.setattr(group, "Shift", BriefShift)
     played = SimpleNamespace(Thread=PlayedThread, Lock=threading.Lock, get_ident=threading.get_ident)
     monkeypatch.setattr(group, "threading", played)
