@@ -14,7 +14,7 @@ from ldclient import Context
 from ledger_kits import a_claim
 from plain_store import PATIENCE, Shelf, raising
 from step_loop import StepLoop
-from writer_bench import writer_threads
+from writer_bench import assert_all_gone, writer_threads
 
 from ldtrack.core.privacy import Privacy
 from ldtrack.core.slots import DURATION, OUTCOME, TOOL_CALL
@@ -162,6 +162,7 @@ def test_a_thread_does_not_wait_for_a_store_that_hangs(shelf: Shelf) -> None:
 
 async def test_closing_does_not_wait_for_a_store_that_hangs(shelf: Shelf) -> None:
     """For longer than the deadline; the thread goes when it can."""
+    assert_all_gone()
     ledger = DurableLedger(shelf.open, deadline=0.02)
     with shelf.held():
         ledger.submit_quietly(a_claim(DURATION, 1))

@@ -14,7 +14,7 @@ import pytest
 from baton import Baton
 from ledger_kits import a_claim
 from plain_store import PATIENCE, Shelf, a_row
-from writer_bench import THREAD, writer_threads
+from writer_bench import THREAD, assert_all_gone, writer_threads
 
 from ldtrack.core.slots import DURATION, OUTCOME, TOOL_CALL
 from ldtrack.ledgers import desks, exits, group, keeper
@@ -33,12 +33,11 @@ def shelf() -> Shelf:
 @pytest.fixture
 def ledger(shelf: Shelf) -> Iterator[DurableLedger]:
     """A ledger with a real thread, which is gone afterwards."""
+    assert_all_gone()
     ledger = DurableLedger(shelf.open, deadline=PATIENCE)
     yield ledger
     asyncio.run(ledger.aclose())
-    for thread in writer_threads():
-        thread.join(PATIENCE)
-    assert writer_threads() == []
+    assert_all_gone()
 
 
 def ask(writer: GroupWriter, run_id: str = "run-1") -> BlockingFlight:
@@ -85,6 +84,7 @@ def test_what_comes_during_a_commit_shares_the_next(ledger: DurableLedger, shelf
 
 def test_a_ledger_that_is_forgotten_leaves_no_thread(shelf: Shelf) -> None:
     """What was taken over is stored, then the thread goes."""
+    assert_all_gone()
     ledger = DurableLedger(shelf.open, deadline=PATIENCE)
     ledger.submit_quietly(a_claim(DURATION, 1))
     [thread] = writer_threads()
@@ -281,9 +281,7 @@ def test_a_finalizer_at_every_instruction(shelf: Shelf) -> None:
             ledger._writer.barrier(ledger._writer.threads, last, is_last=True)
             assert last.result(PATIENCE)
         ledger._writer.barrier(None, None, is_last=True)
-        for thread in writer_threads():
-            thread.join(PATIENCE)
-        assert writer_threads() == []
+        assert_all_gone()
         assert len(shelf.pending) == 2 + strike.strikes
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ledger_kits import a_claim
 from plain_store import PATIENCE, Shelf
-from writer_bench import writer_threads
+from writer_bench import assert_all_gone
 
 from ldtrack.core.slots import DURATION
 from ldtrack.ledgers.durable import DurableLedger
@@ -31,12 +31,11 @@ def shelf() -> Shelf:
 @pytest.fixture
 async def ledger(shelf: Shelf) -> AsyncIterator[DurableLedger]:
     """A ledger over it, and no thread left afterwards."""
+    assert_all_gone()
     ledger = DurableLedger(shelf.open, deadline=PATIENCE)
     yield ledger
     await ledger.aclose()
-    for thread in writer_threads():
-        thread.join(PATIENCE)
-    assert writer_threads() == []
+    assert_all_gone()
 
 
 async def deliver_all(ledger: DurableLedger) -> None:

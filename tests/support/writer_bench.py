@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from plain_store import Shelf, a_row
+from plain_store import PATIENCE, Shelf, a_row
 
 from ldtrack.core.row import Row
 from ldtrack.core.slots import DURATION, TOOL_CALL
@@ -19,7 +19,7 @@ from ldtrack.ledgers.shift import Shift
 from ldtrack.ledgers.spool import Spool
 from ldtrack.testing import ManualClock
 
-__all__ = ["DEADLINE", "THREAD", "Bench", "answers", "writer_threads"]
+__all__ = ["DEADLINE", "THREAD", "Bench", "answers", "assert_all_gone", "writer_threads"]
 
 DEADLINE = 6.0
 THREAD = "ldtrack ledger"
@@ -89,3 +89,10 @@ def answers(flights: list[BlockingFlight]) -> list[object]:
 def writer_threads() -> list[threading.Thread]:
     """The threads of all writers."""
     return [thread for thread in threading.enumerate() if thread.name == THREAD]
+
+
+def assert_all_gone() -> None:
+    """All writers' threads have left, or do now."""
+    for thread in writer_threads():
+        thread.join(PATIENCE)
+    assert writer_threads() == []
