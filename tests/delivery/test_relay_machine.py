@@ -251,7 +251,16 @@ class Relays(RuleBasedStateMachine):
             self._check_all_are_there()
             assert self.troubles == []
         finally:
-            self.loop.close()
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Whatever still works when a check has failed is over, and so is what has not begun."""
+        for task in asyncio.all_tasks(self.loop):
+            task._log_destroy_pending = False
+            task.cancel()
+        self.loop.set_exception_handler(lambda *_: None)
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
 
     async def _deliver_the_rest(self) -> None:
         """Whatever has happened, one relay and some time are enough."""
