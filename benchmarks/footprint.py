@@ -59,6 +59,7 @@ def redis_room(spot: Spot, _ground: Places) -> Room:
     import redis
 
     client = redis.Redis.from_url(spot.address)
+    client.config_set("auto-aof-rewrite-percentage", 0)  # a file that is rewritten says nothing
     written = client.info("persistence")["aof_current_size"]
     held = client.info("memory")["used_memory"]
     client.close()
