@@ -133,9 +133,11 @@ class GroupWriter:
             return
         while True:
             self._on_duty = threading.get_ident()
+            shift = Shift(self)
             try:
-                shift = Shift(self)
                 shift.finish() if is_brief else shift.work()
+            except Exception as error:  # noqa: BLE001 - whoever waits for an answer would wait for ever
+                shift.give_up(error)
             finally:
                 self._on_duty = None
                 self._duty.release()

@@ -227,6 +227,13 @@ class Shift:
             self._tidy_at = self._now() + TIDY_EVERY
             log.warning("ldtrack could not tidy its ledger up and will try again: %r", error)
 
+    def give_up(self, error: Exception) -> None:
+        """Answer everybody, after something that must not happen has: nobody else will."""
+        log.error("ldtrack's ledger failed in a way that it should not", exc_info=error)
+        self._fail(self._waiting, repr(error))
+        self._pass_barriers()
+        self._close()
+
     def _close(self) -> None:
         try:
             self._keeper.close()

@@ -20,6 +20,7 @@ from ldtrack.core.privacy import Privacy
 from ldtrack.core.slots import DURATION, OUTCOME, TOOL_CALL
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.durable import DurableLedger
+from ldtrack.ledgers.shift import Shift
 from ldtrack.testing import ManualClock
 
 __all__ = ["ledger", "shelf"]
@@ -260,3 +261,19 @@ async def test_counters(ledger: DurableLedger, shelf: Shelf) -> None:
         await ledger.submit(a_claim(OUTCOME, True, "run-1"))  # type: ignore[misc]  # a loop is running
     assert ledger.recorded == 1
     assert "the disk is full" in ledger.last_error
+
+
+async def test_a_thread_that_fails_leaves_nobody_waiting(
+    ledger: DurableLedger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Something that must not happen is an error for who waits, and said; the next claim finds a thread."""
+
+    def broken(_: Shift) -> None:
+        raise ZeroDivisionError("a defect")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shift, "_record", broken)
+        with pytest.raises(LedgerError, match=r"duration of run run-1 .*a defect"):
+            await awaited(ledger, "run-1")
+    assert "should not" in caplog.text
+    assert await awaited(ledger, "run-1")
