@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -53,10 +54,15 @@ class Lines:
         """Write a line."""
         time = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         said = {name: self.hide(value) for name, value in fields.items() if value is not None}
-        # In one call: lines of several threads must not mix.
-        with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+        try:
+            # In one call: lines of several threads must not mix.
             self._stream.write(self._render({"time": time, "level": level, "event": event}, said) + "\n")
             self._stream.flush()
+        except BrokenPipeError:
+            # Nobody reads any more. Python flushes once more on its way out: let that succeed.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        except (OSError, ValueError):
+            pass  # a full disk, or a stream that is closed
 
     def hide(self, value: object) -> object:
         """The same without anything secret."""
