@@ -28,6 +28,8 @@ __all__ = ["RedisLedger"]
 class RedisLedger(DurableLedger):
     """Records claims in Redis or Valkey, from version 6.2, which any number of processes and hosts may share.
 
+    It is experimental: a crash test that kills the server has once lost an acknowledged commit.
+
     What an ``await tracker.track_...`` has recorded is as safe as the server keeps it. With ``appendonly
     yes`` and ``appendfsync always`` it survives a crash of the server's machine; with ``everysec`` the last
     second or two may be lost then; without ``appendonly`` all since the last snapshot. A failover to a
