@@ -3,9 +3,9 @@
 A few kills per ledger wherever the tests run, hundreds in the nox session `crash`, and as many as wanted by
 `python tests/crash/run.py --kills 5000`.
 
-Open defect: over Redis, whose server is killed as well, one of ten trials of 300 kills has lost the claims of one
-commit. Until that is explained the ledger is documented as experimental, and its trial here is short; the script
-looks for it: `python tests/crash/run.py --ledger redis --kills 3000`.
+Open defect: over Redis, whose server is killed as well, one of ten trials of 300 kills has lost the claims
+of one commit. Until that is explained the ledger is documented as experimental, and its trial here is
+short; the script looks for it: `python tests/crash/run.py --ledger redis --kills 3000`.
 """
 
 from __future__ import annotations
