@@ -295,13 +295,15 @@ class _Striking:
         self._files = {module.__file__ for module in (group, exits, keeper, desks)}
 
     def __enter__(self) -> None:
+        # What was there may be what measures coverage.
+        self._before_in_threads = threading.gettrace()
         threading.settrace(self._watch)
         self._before = sys.gettrace()
         sys.settrace(self._watch)
 
     def __exit__(self, *_: object) -> None:
         sys.settrace(self._before)
-        threading.settrace(None)  # type: ignore[arg-type]  # that is how it is switched off
+        threading.settrace(self._before_in_threads)  # type: ignore[arg-type]  # None switches it off
 
     def _watch(self, frame: Any, event: str, argument: object) -> Any:
         if frame.f_code.co_filename not in self._files:
