@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import psycopg
 import pytest
 import servers
 from psycopg import errors
+from small_disks import small_file_system
 from store_asks import every_call, lease
 from store_kits import a_row, rows_of_run
 
@@ -194,19 +194,10 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(new_store: Callable[
 @pytest.fixture
 def small_disk(postgres: servers.PostgresServer) -> Iterator[Path]:
     """A file system of a few megabytes that the server may write to."""
-    if os.geteuid():
-        pytest.skip("only root may mount a small file system")
-    folder = postgres.folder / f"small-{postgres.unique()}"
-    folder.mkdir()
     owner = postgres.data.stat()
-    options = f"size=6m,mode=0700,uid={owner.st_uid},gid={owner.st_gid}"
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"this root may not mount: {mounted.stderr!r}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    options = ("size=6m", "mode=0700", f"uid={owner.st_uid}", f"gid={owner.st_gid}")
+    with small_file_system(postgres.folder / f"small-{postgres.unique()}", *options) as folder:
+        yield folder
 
 
 def test_a_full_disk_is_said_and_loses_nothing(

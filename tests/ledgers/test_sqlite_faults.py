@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from small_disks import small_file_system
 from store_kits import SQLiteKit, a_row, rows_of_run
 
 import ldtrack
@@ -44,15 +45,8 @@ def store(kit):
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of one megabyte and a half."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", folder], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"this root may not mount: {mounted.stderr!r}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with small_file_system(tmp_path / "small", "size=1536k") as folder:
+        yield folder
 
 
 def start_script(script: str, *arguments: object) -> subprocess.Popen[str]:

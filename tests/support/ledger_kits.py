@@ -5,6 +5,7 @@ Rule for this file: one kit per ledger. A new ledger passes the contract when it
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import copy
 import json
@@ -37,7 +38,7 @@ def a_claim(metric: Metric, value: Any, run_id: str = "run-1") -> Claim:
     return Claim(run_id, metric, metric.events(CHAT.data_of(run_id), value), ADA)
 
 
-class Kit:
+class Kit(abc.ABC):
     """A ledger, and a way to what is behind it."""
 
     breaks_off = False
@@ -50,17 +51,17 @@ class Kit:
         answer = self.ledger.submit(claim)
         return answer if isinstance(answer, bool) else await answer
 
+    @abc.abstractmethod
     def refuse_next(self) -> None:
         """Let the next claim fail as a whole."""
-        raise NotImplementedError
 
     def break_off_after(self, events: int) -> None:
-        """Let whatever is behind the ledger refuse one event, after so many."""
-        raise NotImplementedError
+        """Let whatever is behind the ledger refuse one event, after so many; asked only if it can."""
+        raise AssertionError(f"{type(self).__name__} takes a claim's events whole or not at all")
 
+    @abc.abstractmethod
     async def delivered(self) -> list[tuple[str, Any, float, Context]]:
         """Key, data, value and context of everything that has come out, in order."""
-        raise NotImplementedError
 
 
 class RecordingKit(Kit):

@@ -5,6 +5,7 @@ Rule for this file: one kit per store. A new store passes the contract when its 
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import itertools
 import sqlite3
@@ -56,26 +57,25 @@ def rows_of_run(count: int, run_id: str = "run-1") -> list[Row]:
     return [a_row(run_id, place) for place in range(count)]
 
 
-class Kit:
+class Kit(abc.ABC):
     """One set of data, empty at first, and the ways to it. ``destroy`` ends it."""
 
+    @abc.abstractmethod
     def open(self) -> Store:
         """One more store on the data: as another thread, process or host would have it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def pass_time(self, seconds: float) -> None:
         """Move the stores' clock, or all that is stored the other way; a negative time sets it back.
 
         Real time may go on as well, as long as a test takes less than two seconds of it.
         """
-        raise NotImplementedError
 
-    @contextlib.contextmanager
-    def outage(self) -> Iterator[None]:
+    @abc.abstractmethod
+    def outage(self) -> contextlib.AbstractContextManager[None]:
         """While this lasts, whoever writes gets an ``UnavailableError``, and soon."""
-        raise NotImplementedError
-        yield
 
+    @abc.abstractmethod
     def destroy(self) -> None:
         """Delete the data, and close what the kit has opened for itself."""
 

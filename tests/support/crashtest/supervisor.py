@@ -60,6 +60,7 @@ class Supervisor:
     def _kill_next(self) -> None:
         is_massacre = self._random.random() < _MASSACRES
         due = self._due[0][0]
+        # The one sleep of the tests: a kill comes at a random instant of real time, and nothing waits for it.
         time.sleep(max(0.0, due - time.monotonic()))
         doomed = [heapq.heappop(self._due) for _ in range(len(self._due) if is_massacre else 1)]
         self.killed["together"] += is_massacre
