@@ -235,6 +235,9 @@ class MemoryKit(Kit):
         finally:
             self._is_away = False
 
+    def destroy(self) -> None:
+        """It goes with the kit."""
+
 
 class _Shared:
     """One of several who use the same data; a store itself is for one thread at a time."""
