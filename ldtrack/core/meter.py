@@ -10,7 +10,7 @@ import attrs
 from ldtrack.core.reading import Reading, UsageReport
 from ldtrack.core.values import Ending, TokenUsage, key_of
 
-__all__ = ["Meter", "Totals", "sum_of_all"]
+__all__ = ["Meter", "Totals", "sum_of_all", "sum_of_usage"]
 
 
 @attrs.define(eq=False)
@@ -21,18 +21,25 @@ class Meter:
     """When the first token came, on the run's clock."""
     model_ns: int | None = None
     """Time spent waiting for the provider, where somebody measured it."""
-    usage: UsageReport | None = None
+    usage: dict[str, UsageReport] = attrs.field(factory=dict)
+    """By step: an agent's stream may carry several model calls, one after the other or side by side."""
     tool_calls: dict[str, str] = attrs.field(factory=dict)
     """Name by call id: a call whose deltas repeat its name is still one call."""
     finished: bool = False
     failed: bool = False
+    finish_reason: str | None = None
+    """The latest one, in the provider's own words."""
+    model: str | None = None
+    """The model that really answered; of several, the latest."""
+    refused: bool = False
     stated: TokenUsage | None = None
     """Usage that was handed over whole, by an extractor or an estimator."""
 
     def note(self, reading: Reading) -> None:
         """Fold one reading in. Readings that say only "content" need not be handed over."""
         if reading.usage is not None:
-            self.usage = reading.usage if self.usage is None else self.usage.updated_by(reading.usage)
+            known = self.usage.get(reading.step)
+            self.usage[reading.step] = reading.usage if known is None else known.updated_by(reading.usage)
         for call in reading.tool_calls:
             if call.id not in self.tool_calls:
                 self.tool_calls[call.id] = key_of(call.name, "the name of a tool call")
@@ -40,6 +47,10 @@ class Meter:
             self.finished = True
         if reading.failed:
             self.failed = True
+        if reading.refused:
+            self.refused = True
+        self.finish_reason = reading.finish_reason or self.finish_reason
+        self.model = reading.model or self.model
 
     def ending_when_exhausted(self, marks_end: bool) -> Ending:  # noqa: FBT001 - a fact of the reader's
         """How a call ended whose stream ran out by itself."""
@@ -57,7 +68,7 @@ class Meter:
         """The tokens of this call, or ``None`` if nobody reported any."""
         if self.stated is not None:
             return self.stated
-        return None if self.usage is None else self.usage.usage()
+        return sum_of_usage([report.usage() for report in self.usage.values()])
 
 
 @attrs.frozen
@@ -68,22 +79,45 @@ class Totals:
     model_ns: int | None = None
     usage: TokenUsage | None = None
     tool_calls: tuple[str, ...] = ()
+    finish_reason: str | None = None
+    model: str | None = None
+    refused: bool = False
+
+    @property
+    def model_ms(self) -> int | None:
+        """Time spent waiting for the provider, where it was measured."""
+        return None if self.model_ns is None else self.model_ns // 1_000_000
 
     @classmethod
     def of(cls, meters: list[Meter]) -> Totals:
-        """Add up the calls of a run: usage summed, tool calls listed, the first token of the first."""
+        """Add up the calls of a run.
+
+        Usage is summed, tool calls are listed, the first token is the first one's, finish reason and model
+        are the last one's that tells; a run is refused if its last call is.
+        """
         firsts = [meter.first_token_ns for meter in meters if meter.first_token_ns is not None]
-        usage: TokenUsage | None = None
-        for meter in meters:
-            used = meter.token_usage()
-            if used is not None:
-                usage = used if usage is None else usage + used
         return cls(
             first_token_ns=min(firsts) if firsts else None,
             model_ns=sum_of_all([meter.model_ns for meter in meters]),
-            usage=usage,
+            usage=sum_of_usage([meter.token_usage() for meter in meters]),
             tool_calls=tuple(name for meter in meters for name in meter.tool_calls.values()),
+            finish_reason=_last([meter.finish_reason for meter in meters]),
+            model=_last([meter.model for meter in meters]),
+            refused=bool(meters) and meters[-1].refused,
         )
+
+
+def _last(texts: list[str | None]) -> str | None:
+    return next((text for text in reversed(texts) if text is not None), None)
+
+
+def sum_of_usage(parts: list[TokenUsage | None] | list[TokenUsage]) -> TokenUsage | None:
+    """The sum of what is known; ``None`` if nothing is."""
+    total: TokenUsage | None = None
+    for part in parts:
+        if part is not None:
+            total = part if total is None else total + part
+    return total
 
 
 def sum_of_all(parts: list[int | None]) -> int | None:

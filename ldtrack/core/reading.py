@@ -81,6 +81,14 @@ class Reading(NamedTuple):
     """It carries the provider's finish mark."""
     failed: bool = False
     """It reports that the provider failed."""
+    finish_reason: str | None = None
+    """Why the model stopped, in the provider's own words."""
+    model: str | None = None
+    """The model that really answered, which may be another than was asked for."""
+    refused: bool = False
+    """The model declined to answer, or a filter stopped it."""
+    step: str = ""
+    """Which model call of several that pass through one stream this is about; usage is summed over them."""
 
 
 CONTENT: Final = Reading(content=True)

@@ -39,8 +39,8 @@ class Facts:
         """The duration to record: stated by the provider, spent waiting for it, or by the wall clock."""
         if self.stated_ms is not None:
             return self.stated_ms
-        if self.duration_basis == "model" and self.totals.model_ns is not None:
-            return self.totals.model_ns // _NS_PER_MS
+        if self.duration_basis == "model" and self.totals.model_ms is not None:
+            return self.totals.model_ms
         if self.started_ns is None:
             return None
         return max(0, self.ended_ns - self.started_ns) // _NS_PER_MS
@@ -51,11 +51,6 @@ class Facts:
         if self.totals.first_token_ns is None or self.started_ns is None:
             return None
         return max(0, self.totals.first_token_ns - self.started_ns) // _NS_PER_MS
-
-    @property
-    def model_ms(self) -> int | None:
-        """Time spent waiting for the provider, where it was measured."""
-        return None if self.totals.model_ns is None else self.totals.model_ns // _NS_PER_MS
 
 
 def settle(facts: Facts) -> list[tuple[Metric, object]]:

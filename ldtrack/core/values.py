@@ -258,3 +258,9 @@ class MetricSummary:
     """How the run's last model call ended; ``None`` while no call has ended."""
     model_ms: int | None = None
     """Time spent waiting for the provider; ``None`` where it was not measured."""
+    finish_reason: str | None = None
+    """Why the model stopped, in the provider's own words."""
+    answered_by: str | None = None
+    """The model that really answered, as the provider says; LaunchDarkly's events name the one asked for."""
+    refused: bool = False
+    """Whether the model declined to answer, or a filter stopped it."""

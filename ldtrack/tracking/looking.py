@@ -143,7 +143,7 @@ class Lookout:
             meter.stated = meter.token_usage()
         except Exception as error:  # noqa: BLE001 - C5
             self._recorder.failed("reader", error)
-            meter.usage = None
+            meter.usage = {}
         try:
             if meter.stated is None and estimator is not None:
                 meter.stated = _estimate_of(estimator)

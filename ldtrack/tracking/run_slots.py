@@ -21,6 +21,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import cast
 
+from ldtrack.core.meter import Totals
 from ldtrack.core.slots import OUTCOME, TOOL_CALL, Claim, Metric, SlotSheet, SlotState, Step
 from ldtrack.core.values import Ending, Outcome
 from ldtrack.exceptions import LedgerError
@@ -47,7 +48,8 @@ class RunSlots(SlotSheet):
     is_cancelled = False
     """Whether the run ended as cancelled, which no event says."""
     ending: Ending | None = None
-    model_ms: int | None = None
+    totals = Totals()
+    """What the run's calls amounted to, once it has ended."""
     _tool_calls: Sequence[str] = ()
     _flights: Mapping[Place, Flight] = MappingProxyType({})
     _locks: Mapping[Place, asyncio.Lock] = MappingProxyType({})

@@ -106,6 +106,7 @@ class Tracker(TrackMethods):
     def summary(self) -> MetricSummary:
         """What has been recorded for this run so far, by this process: a snapshot that never changes."""
         slots, value = self._slots, self._slots.value
+        totals = slots.totals
         return MetricSummary(
             resumption_token=self.resumption_token,
             duration_ms=value(DURATION),
@@ -116,7 +117,10 @@ class Tracker(TrackMethods):
             tool_calls=slots.tool_calls,
             outcome=slots.outcome(),
             ending=slots.ending,
-            model_ms=slots.model_ms,
+            model_ms=totals.model_ms,
+            finish_reason=totals.finish_reason,
+            answered_by=totals.model,
+            refused=totals.refused,
         )
 
     async def _timed(self, func: Callable[[], Any]) -> Any:
@@ -237,7 +241,7 @@ class Tracker(TrackMethods):
         call that was tracked explicitly stands for all of them.
         """
         slots = self._slots
-        slots.model_ms = facts.model_ms
+        slots.totals = facts.totals
         slots.is_cancelled = facts.outcome is Outcome.CANCELLED
         if slots.has_tool_calls:
             todo = [(metric, value) for metric, value in todo if metric is not TOOL_CALL]

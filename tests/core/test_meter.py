@@ -181,3 +181,32 @@ def test_usage_of_a_run_is_the_sum_of_its_calls(reports: list[UsageReport]) -> N
         assert total.input == sum(report.usage().input for report in reports)
         assert total.output == sum(report.output or 0 for report in reports)
         assert total.total == sum(report.usage().total for report in reports)
+
+
+def test_usage_is_summed_over_the_steps_of_one_stream() -> None:
+    """An agent's stream carries several model calls: each one's later report replaces its own earlier one."""
+    meter = Meter()
+    meter.note(Reading(usage=UsageReport(input=10, output=1), step="a"))
+    meter.note(Reading(usage=UsageReport(input=7, output=2), step="b"))
+    meter.note(Reading(usage=UsageReport(output=5), step="a"))
+    assert meter.token_usage() == TokenUsage(24, 17, 7)
+
+
+def test_the_latest_finish_reason_and_model_stay_when_later_chunks_say_nothing() -> None:
+    """Providers say either once, in the middle, and go on with usage."""
+    meter = Meter()
+    meter.note(Reading(model="gpt-4o-2024-08-06"))
+    meter.note(Reading(finish_reason="stop", finished=True))
+    meter.note(Reading(usage=UsageReport(input=1)))
+    assert (meter.model, meter.finish_reason, meter.refused) == ("gpt-4o-2024-08-06", "stop", False)
+    meter.note(Reading(refused=True))
+    meter.note(Reading())
+    assert meter.refused
+
+
+def test_a_run_is_refused_if_its_last_call_is() -> None:
+    """A second try that was answered makes good for a first one that was filtered."""
+    filtered, answered = Meter(refused=True, finish_reason="content_filter"), Meter(model="b")
+    assert Totals.of([answered, filtered]).refused
+    again = Totals.of([filtered, answered])
+    assert (again.refused, again.finish_reason, again.model) == (False, "content_filter", "b")

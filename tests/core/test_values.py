@@ -403,6 +403,7 @@ def test_a_summary_says_nothing_by_itself_and_never_changes() -> None:
     said = attrs.asdict(summary)
     assert said.pop("resumption_token") == "t"
     assert said.pop("tool_calls") == ()
+    assert said.pop("refused") is False
     assert set(said.values()) == {None}
     assert {
         "duration_ms",
@@ -412,6 +413,8 @@ def test_a_summary_says_nothing_by_itself_and_never_changes() -> None:
         "feedback",
         "outcome",
         "model_ms",
+        "finish_reason",
+        "answered_by",
     } < set(said)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         summary.success = True  # type: ignore[misc]  # the point
