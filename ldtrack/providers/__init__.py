@@ -7,7 +7,13 @@ their shape.
 from __future__ import annotations
 
 from ldtrack.providers.anthropic import AnthropicReader
+from ldtrack.providers.bedrock import BedrockReader
+from ldtrack.providers.bedrock_invoke import BedrockInvokeReader
+from ldtrack.providers.cohere import CohereReader
+from ldtrack.providers.gemini import GeminiReader
 from ldtrack.providers.mapping import MappingReader
+from ldtrack.providers.mistral import MistralReader
+from ldtrack.providers.ollama import OllamaReader
 from ldtrack.providers.openai_chat import OpenAIChatReader
 from ldtrack.providers.openai_responses import OpenAIResponsesReader
 from ldtrack.providers.registry import ReaderRegistry
@@ -15,7 +21,13 @@ from ldtrack.providers.text import TextReader
 
 __all__ = [
     "AnthropicReader",
+    "BedrockInvokeReader",
+    "BedrockReader",
+    "CohereReader",
+    "GeminiReader",
     "MappingReader",
+    "MistralReader",
+    "OllamaReader",
     "OpenAIChatReader",
     "OpenAIResponsesReader",
     "ReaderRegistry",

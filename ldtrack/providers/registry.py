@@ -13,8 +13,14 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from ldtrack.providers.anthropic import AnthropicReader
+from ldtrack.providers.bedrock import BedrockReader
+from ldtrack.providers.bedrock_invoke import BedrockInvokeReader
+from ldtrack.providers.cohere import CohereReader
 from ldtrack.providers.fields import comes_from
+from ldtrack.providers.gemini import GeminiReader
 from ldtrack.providers.mapping import MappingReader
+from ldtrack.providers.mistral import MistralReader
+from ldtrack.providers.ollama import OllamaReader
 from ldtrack.providers.openai_chat import OpenAIChatReader
 from ldtrack.providers.openai_responses import OpenAIResponsesReader
 from ldtrack.providers.text import TextReader
@@ -33,6 +39,12 @@ PROVIDERS: Final[tuple[ProviderReader, ...]] = (
     OpenAIChatReader(),
     OpenAIResponsesReader(),
     AnthropicReader(),
+    MistralReader(),
+    CohereReader(),
+    GeminiReader(),
+    BedrockReader(),
+    BedrockInvokeReader(),
+    OllamaReader(),
     TextReader(),
     MappingReader(),  # takes any mapping, so it comes last
 )
