@@ -7,14 +7,15 @@ the affair of ``configs``, measuring runs that of ``tracking``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ldclient import Context, Result
 
+from ldtrack.agents.evaluator import DEFAULT_POLICY, JudgePolicy
+from ldtrack.agents.methods import ManagedMethods, Managing
 from ldtrack.configs.ldclient_config import privacy_of
-from ldtrack.configs.methods import ConfigMethods
 from ldtrack.core import events
 from ldtrack.core.events import Attribution, Event
 from ldtrack.core.privacy import Privacy
@@ -30,6 +31,7 @@ from ldtrack.tracking.tracker import Tracker
 from ldtrack.typing import Destination, Ledger
 
 if TYPE_CHECKING:
+    from ldtrack.running import RunnerFactory
     from ldtrack.typing import (
         Clock,
         Estimator,
@@ -45,7 +47,7 @@ _INTERNAL = Context.builder("ld-internal-tracking").kind("ld_ai").anonymous(True
 """Whom the SDK info event is about: nobody."""
 
 
-class AIClient(ConfigMethods):
+class AIClient(ManagedMethods):
     """Evaluates AI Configs and tracks their runs, over an ``LDClient`` or an ``AsyncLDClient``.
 
     Use it as ``async with AIClient(ld_client) as ai``. It may be used without entering when nothing has to
@@ -68,6 +70,8 @@ class AIClient(ConfigMethods):
     ``estimator`` guesses the usage of a stream whose provider reported none.
     ``settle_timeout`` bounds how long leaving a run waits for the ledger, ``close_timeout`` how long
     cleaning up waits for a provider's stream to close, both in seconds.
+    ``runners`` make what runs managed models and agents, by provider; they go before the installed ones.
+    ``judges`` says how long a judge may take, and how many of them are at work at a time.
     """
 
     _is_introduced = False
@@ -92,15 +96,15 @@ class AIClient(ConfigMethods):
         estimator: Callable[[], Estimator] | None = None,
         settle_timeout: float = 1.0,
         close_timeout: float = 2.0,
+        runners: Mapping[str, RunnerFactory] | None = None,
+        judges: JudgePolicy = DEFAULT_POLICY,
     ) -> None:
         _require_seconds(idle_limit=idle_limit, settle_timeout=settle_timeout, close_timeout=close_timeout)
-        _require_kinds(signer=(signer, TokenSigner), privacy=(privacy, Privacy))
+        _require_kinds(signer=(signer, TokenSigner), privacy=(privacy, Privacy), judges=(judges, JudgePolicy))
         _require_kinds(ledger=(ledger, Ledger), destination=(destination, Destination))
-        self._signer = signer
         self._clock = clock = clock or SystemClock()
-        self._usage_events = usage_events
+        self._signer, self._usage_events = signer, usage_events
         self._pass_through = LDClientDestination(ld_client)
-        readable = _redact(ledger, privacy_of(ld_client), privacy)
         self._recorder = Recorder(
             ledger=ledger or MemoryLedger(self._pass_through),
             clock=clock,
@@ -113,16 +117,16 @@ class AIClient(ConfigMethods):
             close_timeout=close_timeout,
             new_estimator=estimator,
         )
+        self._managing = Managing.of(runners, judges, self._recorder.failed)
         self._background = BackgroundRelay(self._recorder.ledger, destination, self._recorder.failed)
         super().__init__(
             ld_client,
             self._recorder,
             escape_html=escape_html,
-            privacy=readable,
+            privacy=_redact(ledger, privacy_of(ld_client), privacy),
             blocking_store=blocking_store,
         )
-        if not self._pass_through.is_async:
-            self._introduce()
+        self._introduce(is_heard=not self._pass_through.is_async)
 
     def __repr__(self) -> str:
         return f"<AIClient with {type(self._recorder.ledger).__name__}, {self.stats!r}>"
@@ -145,10 +149,17 @@ class AIClient(ConfigMethods):
         await self.aclose()
 
     async def aclose(self, timeout: float = 5.0) -> None:
-        """End open streams, flush, and stop what runs in the background; idempotent.
+        """Let judges finish, end open streams, flush, and stop what runs in the background; idempotent.
 
-        Everything is settled before the first wait; cancelling it skips what is left of the flush.
+        Judges and flush are given ``timeout`` seconds each. Unless judges are at work everything is settled
+        before the first wait; cancelling it gives judges up and skips what is left of the flush.
         """
+        try:
+            await self._managing.finish(timeout)
+        finally:
+            await self._close(timeout)
+
+    async def _close(self, timeout: float) -> None:
         sweeper, self._sweeper = self._sweeper, None
         if sweeper is not None:
             sweeper.cancel()
@@ -157,6 +168,7 @@ class AIClient(ConfigMethods):
         await self._recorder.drain()
         if sweeper is not None:
             await asyncio.wait([sweeper])
+        await self._managing.aclose()
         await self._background.aclose(timeout)
 
     async def flush(self, timeout: float = 5.0) -> FlushResult:
@@ -211,13 +223,13 @@ class AIClient(ConfigMethods):
             return encode_token(claims)
         return self._signer.sign(claims, now_s=self._clock.time(), context_key=context.fully_qualified_key)
 
-    def _introduce(self) -> None:
+    def _introduce(self, *, is_heard: bool = True) -> None:
         """Say once which library is at work.
 
         An asynchronous client listens only once it is started, so that one hears of us when this client is
         entered, or first asked for a config.
         """
-        if not self._is_introduced:
+        if is_heard and not self._is_introduced:
             self._is_introduced = True
             self._emit_quietly(events.sdk_info(SDK_NAME, VERSION), _INTERNAL)
 

@@ -3,6 +3,7 @@
     LdtrackError
     ├── InvalidTokenError  (also a ValueError)    a resumption token cannot be read or trusted
     ├── LedgerError                               the ledger could not record a claim
+    ├── NoRunnerError                             no runner fits a config
     ├── DuplicateError                            a metric was tracked twice, and duplicates were made strict
     └── MisuseError        (also a RuntimeError)  a run or stream was used against its contract
 
@@ -12,7 +13,14 @@ Rule for this file: classes only, and it imports nothing, so that every other mo
 
 from __future__ import annotations
 
-__all__ = ["DuplicateError", "InvalidTokenError", "LdtrackError", "LedgerError", "MisuseError"]
+__all__ = [
+    "DuplicateError",
+    "InvalidTokenError",
+    "LdtrackError",
+    "LedgerError",
+    "MisuseError",
+    "NoRunnerError",
+]
 
 
 class LdtrackError(Exception):
@@ -31,6 +39,10 @@ class LedgerError(LdtrackError):
 
     The slot is free again: the same call may be repeated.
     """
+
+
+class NoRunnerError(LdtrackError):
+    """Raised when no runner fits a config; the message says of each candidate why not."""
 
 
 class DuplicateError(LdtrackError):

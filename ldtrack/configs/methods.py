@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ldtrack.core.events import Attribution, Event
     from ldtrack.typing import LaunchDarklyClient
 
-__all__ = ["ConfigMethods"]
+__all__ = ["ConfigMethods", "chosen"]
 
 DefaultT = TypeVar("DefaultT", AICompletionConfigDefault, AIAgentConfigDefault, AIJudgeConfigDefault)
 ConfigT = TypeVar("ConfigT", AICompletionConfig, AIAgentConfig, AIJudgeConfig)
@@ -85,10 +85,10 @@ class ConfigMethods:
         A malformed flag gives the default, and says so in ``problems``. Cancelling the wait leaves
         nothing behind but a usage event.
         """
-        chosen = _chosen(default, _NO_COMPLETION)
+        fallback = chosen(default, _NO_COMPLETION)
         self._report("completion-config", key, context)
         filling = self._filling(context, variables)
-        return await self._config(key, context, chosen, evaluate_completion, filling)
+        return await self._config(key, context, fallback, evaluate_completion, filling)
 
     async def completion_config_template(
         self, key: str, context: Context, default: AICompletionConfigDefault | None = None
@@ -97,9 +97,9 @@ class ConfigMethods:
 
         Cancelling the wait leaves nothing behind but a usage event.
         """
-        chosen = _chosen(default, _NO_COMPLETION)
+        fallback = chosen(default, _NO_COMPLETION)
         self._report("completion-config-template", key, context)
-        return await self._config(key, context, chosen, evaluate_completion, None)
+        return await self._config(key, context, fallback, evaluate_completion, None)
 
     async def agent_config(
         self,
@@ -113,10 +113,10 @@ class ConfigMethods:
         A malformed flag gives the default, and says so in ``problems``. Cancelling the wait leaves
         nothing behind but a usage event.
         """
-        chosen = _chosen(default, _NO_AGENT)
+        fallback = chosen(default, _NO_AGENT)
         self._report("agent-config", key, context)
         filling = self._filling(context, variables)
-        return await self._config(key, context, chosen, evaluate_agent, filling)
+        return await self._config(key, context, fallback, evaluate_agent, filling)
 
     async def agent_config_template(
         self, key: str, context: Context, default: AIAgentConfigDefault | None = None
@@ -125,9 +125,9 @@ class ConfigMethods:
 
         Cancelling the wait leaves nothing behind but a usage event.
         """
-        chosen = _chosen(default, _NO_AGENT)
+        fallback = chosen(default, _NO_AGENT)
         self._report("agent-config-template", key, context)
-        return await self._config(key, context, chosen, evaluate_agent, None)
+        return await self._config(key, context, fallback, evaluate_agent, None)
 
     async def agent_configs(
         self, requests: Iterable[AIAgentConfigRequest], context: Context
@@ -172,10 +172,10 @@ class ConfigMethods:
         A malformed flag gives the default, and says so in ``problems``. Cancelling the wait leaves
         nothing behind but a usage event.
         """
-        chosen = _chosen(default, _NO_JUDGE)
+        fallback = chosen(default, _NO_JUDGE)
         self._report("judge-config", key, context)
         filling = self._filling(context, variables)
-        return await self._config(key, context, chosen, evaluate_judge, filling)
+        return await self._config(key, context, fallback, evaluate_judge, filling)
 
     async def judge_config_template(
         self, key: str, context: Context, default: AIJudgeConfigDefault | None = None
@@ -184,9 +184,9 @@ class ConfigMethods:
 
         Cancelling the wait leaves nothing behind but a usage event.
         """
-        chosen = _chosen(default, _NO_JUDGE)
+        fallback = chosen(default, _NO_JUDGE)
         self._report("judge-config-template", key, context)
-        return await self._config(key, context, chosen, evaluate_judge, None)
+        return await self._config(key, context, fallback, evaluate_judge, None)
 
     def _report(self, method: str, key: str, context: Context) -> None:
         _require_key(key)
@@ -240,7 +240,8 @@ class ConfigMethods:
             return fallback, (failure, "So the caller's default is used.")
 
 
-def _chosen(default: DefaultT | None, disabled: DefaultT) -> DefaultT:
+def chosen(default: DefaultT | None, disabled: DefaultT) -> DefaultT:
+    """The caller's default, or the disabled one if there is none."""
     if default is None:
         return disabled
     if not isinstance(default, type(disabled)):

@@ -1,0 +1,201 @@
+"""The evaluator: has the judges of a config look at a sample of its answers.
+
+Rule for this file: a judge is made when it is first needed, and at most so many are at work at a time. What
+is known of an evaluation is kept as it comes, so that an interrupted one goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any, Final
+
+import attrs
+
+from ldtrack.agents.jobs import Job, Jobs
+from ldtrack.agents.judge import Judge
+from ldtrack.core.judging import history_of, is_sampled
+from ldtrack.core.models import JudgeConfiguration, LDMessage
+from ldtrack.core.values import JudgeResult, count_of
+from ldtrack.exceptions import MisuseError
+from ldtrack.loops import running_loop
+from ldtrack.tracking.tracker import Tracker
+
+__all__ = ["Evaluations", "Evaluator", "JudgePolicy", "Judging"]
+
+MakeJudge = Callable[[str], Awaitable[Judge | None]]
+"""Makes the judge of that key; ``None`` if it is switched off."""
+
+
+class Evaluations:
+    """What the judges say of one answer, once they have said it.
+
+    ``await`` it as often as you like, in the loop of the run: it is a tuple of one ``JudgeResult`` for each
+    judge of the config, in order. The scores are recorded whether or not anybody awaits it.
+    """
+
+    __slots__ = ("_job", "_results")
+
+    def __init__(self, results: Callable[[], tuple[JudgeResult, ...]], job: Job | None = None) -> None:
+        self._results = results
+        self._job = job
+
+    def __repr__(self) -> str:
+        return f"<Evaluations, {'done' if self.done() else 'open'}>"
+
+    def done(self) -> bool:
+        """Whether there is nothing left to wait for."""
+        return self._job is None or self._job.is_over.is_set()
+
+    def __await__(self) -> Generator[Any, Any, tuple[JudgeResult, ...]]:
+        """Wait for the judges; cancelling the wait stops none of them."""
+        job = self._job
+        if job is not None and not job.is_over.is_set():
+            if job.task.get_loop() is not running_loop():
+                raise MisuseError("evaluations must be awaited in the event loop of the run that they judge")
+            yield from job.is_over.wait().__await__()
+        return self._results()
+
+
+NO_EVALUATIONS: Final = Evaluations(tuple)
+"""Of an answer that nobody is to judge."""
+
+
+def _checked_seconds(_policy: object, _field: object, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"JudgePolicy.timeout must be a number of seconds, not {value!r}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"JudgePolicy.timeout must be a positive number of seconds, got {value!r}")
+
+
+def _checked_count(_policy: object, _field: object, value: object) -> None:
+    if count_of(value, "JudgePolicy.at_once") == 0:
+        raise ValueError("JudgePolicy.at_once must be at least 1: to have no judges, set their rates to 0")
+
+
+@attrs.frozen(kw_only=True)
+class JudgePolicy:
+    """How long a judge may take, in seconds, and how many of one answer's judges are at work at a time."""
+
+    timeout: float = attrs.field(default=30.0, validator=_checked_seconds)
+    at_once: int = attrs.field(default=4, validator=_checked_count)
+
+
+DEFAULT_POLICY: Final = JudgePolicy()
+
+
+@attrs.frozen(kw_only=True)
+class Judging:
+    """What all evaluators of a client share."""
+
+    policy: JudgePolicy
+    jobs: Jobs
+    failed: Callable[[str, BaseException], None]
+
+
+class Evaluator:
+    """The judges that are attached to one config."""
+
+    def __init__(
+        self, configuration: JudgeConfiguration | None, make_judge: MakeJudge, judging: Judging
+    ) -> None:
+        self._judges = () if configuration is None else configuration.judges
+        self._make_judge = make_judge
+        self._judging = judging
+        self._made: dict[str, Judge | None] = {}
+
+    def evaluate(self, tracker: Tracker, messages: Sequence[LDMessage], output: str) -> Evaluations:
+        """Begin to judge a run's answer, in the background; the scores are recorded for that run.
+
+        Which judges look at it depends on the run's id alone. If none does, no judge is made.
+        """
+        run_id = tracker.run_id
+        sampled = [judge for judge in self._judges if is_sampled(run_id, judge.key, judge.sampling_rate)]
+        evaluation = _Evaluation(self, tracker, messages, output, [judge.key for judge in sampled])
+        if not sampled:
+            return Evaluations(evaluation.results) if self._judges else NO_EVALUATIONS
+        return Evaluations(evaluation.results, self._judging.jobs.start(evaluation.work))
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the judges."""
+        return tuple(judge.key for judge in self._judges)
+
+    async def verdict_of(self, key: str, tracker: Tracker, history: str, output: str) -> JudgeResult:
+        """What one judge says, within the time limit; cancelling stops the judge."""
+        limit = self._judging.policy.timeout
+        try:
+            async with asyncio.timeout(limit):
+                judge = await self._judge_of(key)
+                if judge is None:
+                    return _failure(key, "The judge's config is disabled.")
+                return await judge.evaluate(history, output, 1.0, parent=tracker)
+        except TimeoutError:
+            return _failure(key, f"The judge took longer than {limit:g} seconds.")
+        except Exception as error:  # noqa: BLE001 - C5: what a judge costs is never the app's
+            self._judging.failed("judge", error)
+            return _failure(key, str(error) or type(error).__name__)
+
+    async def _judge_of(self, key: str) -> Judge | None:
+        if key not in self._made:
+            self._made[key] = await self._make_judge(key)
+        return self._made[key]
+
+    async def record(self, tracker: Tracker, result: JudgeResult) -> None:
+        """Record a score for the run that was judged; cancelling the wait loses nothing."""
+        try:
+            await tracker.track_judge_result(result)
+        except Exception as error:  # noqa: BLE001 - C5: as above
+            self._judging.failed("judge score", error)
+
+    @property
+    def at_once(self) -> int:
+        """How many judges may be at work on one answer."""
+        return self._judging.policy.at_once
+
+
+class _Evaluation:
+    """One answer before its judges."""
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        tracker: Tracker,
+        messages: Sequence[LDMessage],
+        output: str,
+        sampled: Sequence[str],
+    ) -> None:
+        self._evaluator = evaluator
+        self._tracker = tracker
+        self._history = history_of(messages)
+        self._output = output
+        self._sampled = sampled
+        self._said: dict[str, JudgeResult] = {}
+
+    async def work(self) -> None:
+        """Ask the judges that have not answered yet; cancelling stops them, and it may be called again."""
+        room = asyncio.Semaphore(self._evaluator.at_once)
+        unasked = [key for key in dict.fromkeys(self._sampled) if key not in self._said]
+        await asyncio.gather(*(self._ask(key, room) for key in unasked))
+
+    async def _ask(self, key: str, room: asyncio.Semaphore) -> None:
+        async with room:
+            result = await self._evaluator.verdict_of(key, self._tracker, self._history, self._output)
+            # From here to the hand-over there is no wait: a score is recorded once, interrupted or not.
+            self._said[key] = result
+            await self._evaluator.record(self._tracker, result)
+
+    def results(self) -> tuple[JudgeResult, ...]:
+        return tuple(self._result_of(key) for key in self._evaluator.keys)
+
+    def _result_of(self, key: str) -> JudgeResult:
+        if key in self._said:
+            return self._said[key]
+        if key in self._sampled:
+            return _failure(key, "The judge was stopped before it answered.")
+        return JudgeResult(judge_config_key=key)
+
+
+def _failure(key: str, reason: str) -> JudgeResult:
+    return JudgeResult(judge_config_key=key, sampled=True, error_message=reason)
