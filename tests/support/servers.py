@@ -51,6 +51,7 @@ REDIS_SETTINGS = {
     "daemonize": "yes",
     "appendonly": "yes",
     "appendfsync": "always",
+    "aof-load-truncated": "no",
     "save": "",
     "databases": "1",
 }
@@ -81,9 +82,12 @@ def missing_postgres() -> str | None:
 
 def missing_redis() -> str | None:
     """What to install before a Redis server can be started, if anything."""
-    if shutil.which("redis-server"):
+    if shutil.which("redis-server") and shutil.which("redis-check-aof"):
         return None
-    return "Redis's server was not found; install it, on Debian with `apt-get install redis-server`."
+    return (
+        "redis-server and redis-check-aof were not found; install them, on Debian with "
+        "`apt-get install redis-server`."
+    )
 
 
 def _postgres_binary(name: str) -> str | None:
@@ -112,9 +116,11 @@ def _children(parent: int) -> list[int]:
 
 
 def _alive(pid: int) -> bool:
-    """Whether it runs; one that nobody has buried yet does not."""
+    """Whether it runs, or a thread of it that holds on to its port; not if it only waits for its burial."""
+    process = Path(f"/proc/{pid}")
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        has_ended = (process / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        return not has_ended or len(list((process / "task").iterdir())) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -320,6 +326,8 @@ class RedisServer(Server):
         # Quoted: an empty value has to be seen.
         options = [f'{name} "{value}"' for name, value in {**self.settings, **files}.items()]
         (self.data / "redis.conf").write_text("\n".join([*options, ""]))
+        if self.settings["aof-load-truncated"] == "no":
+            self._mend()
         subprocess.run(
             ["redis-server", str(self.data / "redis.conf")],
             stdin=subprocess.DEVNULL,
@@ -328,6 +336,17 @@ class RedisServer(Server):
             check=True,
         )
         self._until(self.answers, "did not start")
+
+    def _mend(self) -> None:
+        """Cut off what it was writing when it was killed, as a service does before it starts the server.
+
+        The server's own way of cutting, `aof-load-truncated yes`, leaves half a transaction in the file.
+        """
+        for file in (self.data / "appendonlydir" / "appendonly.aof.manifest", self.data / "appendonly.aof"):
+            if file.exists():
+                subprocess.run(
+                    ["redis-check-aof", "--fix", file], input=b"y\n", stdout=subprocess.DEVNULL, check=False
+                )
 
     def answers(self) -> bool:
         """Whether it is up and has read its data."""

@@ -31,6 +31,10 @@ _SNAPSHOTS: Final = (
     "what was recorded after the last snapshot is lost when the server crashes (appendonly no); "
     "switch appendonly on"
 )
+_HALF: Final = (
+    "but what is recorded after a crash may be lost with the next restart, if a write was cut off "
+    "(aof-load-truncated yes)"
+)
 _UNKNOWN: Final = "the server did not tell how it keeps its data; see its appendonly and appendfsync"
 
 
@@ -42,17 +46,22 @@ class Facts:
     eviction: str | None = None
     is_appending: bool | None = None
     fsync: str | None = None
+    cuts_by_itself: bool | None = None
+    """Whether it starts on a file whose last write was cut off, and leaves half a transaction in it: the
+    first one of those that follow is lost with the next restart."""
 
     @classmethod
     def of(cls, info: Mapping[str, Any], config: Mapping[str, Any]) -> Facts:
         """The facts in what INFO and CONFIG GET answered; both may be empty."""
         appending = info.get("aof_enabled")
         eviction, fsync = info.get("maxmemory_policy"), config.get("appendfsync")
+        truncated = config.get("aof-load-truncated")
         return cls(
             is_cluster=info.get("redis_mode") == "cluster",
             eviction=None if eviction is None else str(eviction),
             is_appending=None if appending is None else bool(appending),
             fsync=None if fsync is None else str(fsync),
+            cuts_by_itself=None if truncated is None else str(truncated) == "yes",
         )
 
     @property
@@ -62,14 +71,22 @@ class Facts:
             return _UNKNOWN
         if not self.is_appending:
             return _SNAPSHOTS
-        return _FSYNC.get(self.fsync or "", _UNKNOWN_FSYNC)
+        promise = _FSYNC.get(self.fsync or "", _UNKNOWN_FSYNC)
+        return f"{promise}; {_HALF}" if self.cuts_by_itself else promise
 
     @property
-    def warning(self) -> str:
-        """What somebody has to change, or empty."""
-        if self.eviction in {None, "noeviction"}:
-            return ""
-        return (
-            f"it may evict claims and pending events when memory runs short (maxmemory-policy "
-            f"{self.eviction}): events would be lost or counted twice; set maxmemory-policy to noeviction"
-        )
+    def warnings(self) -> list[str]:
+        """What somebody has to change, in a sentence each."""
+        found = []
+        if self.eviction not in {None, "noeviction"}:
+            found.append(
+                f"it may evict claims and pending events when memory runs short (maxmemory-policy "
+                f"{self.eviction}): events would be lost or counted twice; set maxmemory-policy to noeviction"
+            )
+        if self.is_appending and self.cuts_by_itself:
+            found.append(
+                "when it crashes twice, events may be lost or counted twice: by itself it leaves half a "
+                "transaction in its append-only file (aof-load-truncated yes); set aof-load-truncated to no, "
+                "and have `redis-check-aof --fix` run before it starts"
+            )
+        return found

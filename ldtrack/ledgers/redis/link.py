@@ -141,8 +141,9 @@ class Link:
         """Once for each server, not for each store and each time it connects."""
         parts = urlsplit(self._url)
         server = parts.netloc.rpartition("@")[2] + parts.path
-        for level, sentence in ((logging.INFO, facts.durability), (logging.WARNING, facts.warning)):
-            if sentence and (server, sentence) not in _told:
+        warnings = [(logging.WARNING, sentence) for sentence in facts.warnings]
+        for level, sentence in [(logging.INFO, facts.durability), *warnings]:
+            if (server, sentence) not in _told:
                 _told.add((server, sentence))
                 log.log(level, "ldtrack's Redis at %s: %s", server, sentence)
 
@@ -200,9 +201,15 @@ def _answer(client: Any, command: Command) -> Any:
 def _facts_of(client: redis.Redis) -> Facts:
     """What the server tells; a user who may not ask is told nothing, and that is no error."""
     told: list[Mapping[Any, Any]] = []
-    for ask in (client.info, lambda: client.config_get("appendfsync")):
+    for ask in (
+        client.info,
+        # One at a time: Redis 6 knows no other way.
+        lambda: client.config_get("appendfsync"),
+        lambda: client.config_get("aof-load-truncated"),
+    ):
         try:
             told.append(ask())
         except ResponseError:
             told.append({})
-    return Facts.of(*told)
+    info, fsync, truncated = told
+    return Facts.of(info, {**fsync, **truncated})
