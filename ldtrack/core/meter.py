@@ -5,12 +5,16 @@ Rule for this file: it never reads a clock and never looks at a chunk; both are 
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from ldtrack.core.reading import Reading, UsageReport
 from ldtrack.core.values import Ending, TokenUsage, key_of
 
 __all__ = ["Meter", "Totals", "sum_of_all", "sum_of_usage"]
+
+_NOTHING_YET: Final = UsageReport()
 
 
 @attrs.define(eq=False)
@@ -38,8 +42,9 @@ class Meter:
     def note(self, reading: Reading) -> None:
         """Fold one reading in. Readings that say only "content" need not be handed over."""
         if reading.usage is not None:
-            known = self.usage.get(reading.step)
-            self.usage[reading.step] = reading.usage if known is None else known.updated_by(reading.usage)
+            known = self.usage.get(reading.step, _NOTHING_YET)
+            fold = known.plus if reading.adds else known.updated_by
+            self.usage[reading.step] = fold(reading.usage)
         for call in reading.tool_calls:
             if call.id not in self.tool_calls:
                 self.tool_calls[call.id] = key_of(call.name, "the name of a tool call")

@@ -45,6 +45,11 @@ class UsageReport(NamedTuple):
         """This report with every count that a later one knows better."""
         return UsageReport(*[new if new is not None else old for old, new in zip(self, later, strict=True)])
 
+    def plus(self, part: UsageReport) -> UsageReport:
+        """This report with every count of a further part added."""
+        pairs = zip(self, part, strict=True)
+        return UsageReport(*[old if new is None else new + (old or 0) for old, new in pairs])
+
     def usage(self) -> TokenUsage:
         """The counts as one value; a total that was not reported is the sum of its parts."""
         return TokenUsage(
@@ -89,6 +94,8 @@ class Reading(NamedTuple):
     """The model declined to answer, or a filter stopped it."""
     step: str = ""
     """Which model call of several that pass through one stream this is about; usage is summed over them."""
+    adds: bool = False
+    """Its usage comes on top of what its step has: a part, where others report running totals."""
 
 
 CONTENT: Final = Reading(content=True)

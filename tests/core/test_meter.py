@@ -41,6 +41,20 @@ def test_a_later_report_replaces_what_it_knows(earlier: UsageReport, later: Usag
         assert getattr(merged, field) == (getattr(earlier, field) if new is None else new)
 
 
+@given(st.lists(REPORTS, max_size=4))
+def test_parts_add_up_within_a_step(parts: list[UsageReport]) -> None:
+    """Count by count; what no part knows stays unknown, and a running total replaces them all."""
+    meter = Meter()
+    for part in parts:
+        meter.note(Reading(usage=part, step="a", adds=True))
+    for at, count in enumerate(meter.usage.get("a", UsageReport())):
+        known = [part[at] for part in parts if part[at] is not None]
+        assert count == (sum(known) if known else None)
+    whole = UsageReport(*range(1, 1 + len(UsageReport())))
+    meter.note(Reading(usage=whole, step="a"))
+    assert meter.usage == {"a": whole}
+
+
 def test_a_report_becomes_usage() -> None:
     """What was not reported counts as none; a total that was not reported is the sum."""
     assert UsageReport(input=3, output=4).usage() == TokenUsage(7, 3, 4)
