@@ -38,6 +38,7 @@ __all__ = [
     "LaunchDarklyClient",
     "Ledger",
     "Outlet",
+    "PatientFlight",
     "PatientLedger",
     "Reader",
     "Reading",
@@ -145,6 +146,14 @@ class Outlet(Protocol):
         ...
 
 
+class PatientFlight(Flight, Protocol):
+    """What a flight may offer besides."""
+
+    def waiter(self) -> asyncio.Future[bool]:
+        """A future to await in its place; cancelling that leaves the claim alone, as a quiet one."""
+        ...
+
+
 class PatientLedger(Ledger, Protocol):
     """What a ledger may offer besides when its answers take time. Whoever claims looks for each of these."""
 
@@ -154,10 +163,6 @@ class PatientLedger(Ledger, Protocol):
         A ledger that cannot record such a claim keeps it somewhere else if it can. With no loop running it
         answers ``True`` once the claim is taken over.
         """
-        ...
-
-    def leave(self, flight: Any) -> None:
-        """Nobody waits for this answer any more: from here on the claim is a quiet one."""
         ...
 
     def guard(self, privacy: Privacy) -> None:

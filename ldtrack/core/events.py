@@ -16,7 +16,7 @@ from ldtrack.core.values import Feedback
 if TYPE_CHECKING:
     from ldtrack.core.values import JudgeResult, TokenUsage
 
-__all__ = ["Attribution", "Event"]
+__all__ = ["Attribution", "Event", "GraphAttribution"]
 
 
 Event: TypeAlias = tuple[str, Any, float]
@@ -38,10 +38,28 @@ _NEGATIVE: Final = "$ld:ai:feedback:user:negative"
 _TOOL_CALL: Final = "$ld:ai:tool_call"
 _LIKED: Final = Feedback.POSITIVE
 
+_GRAPH_SUCCESS: Final = "$ld:ai:graph:invocation_success"
+_GRAPH_FAILURE: Final = "$ld:ai:graph:invocation_failure"
+_GRAPH_DURATION: Final = "$ld:ai:graph:duration:total"
+_GRAPH_TOKENS: Final = "$ld:ai:graph:total_tokens"  # noqa: S105 - an event name, not a password
+_GRAPH_PATH: Final = "$ld:ai:graph:path"
+_REDIRECT: Final = "$ld:ai:graph:redirect"
+_HANDOFF_SUCCESS: Final = "$ld:ai:graph:handoff_success"
+_HANDOFF_FAILURE: Final = "$ld:ai:graph:handoff_failure"
+
 SDK_INFO: Final = "$ld:ai:sdk:info"
 USAGE: Final = "$ld:ai:usage:"
 
 Data = Mapping[str, Any]
+
+
+class RunData(dict[str, Any]):
+    """The payload that every event of a run carries. It is never changed, so it need be spelled only once."""
+
+    __slots__ = ("member",)
+
+    member: str
+    """Itself as a member of an event in JSON, as soon as somebody has written it down."""
 
 
 @attrs.frozen
@@ -76,11 +94,25 @@ class Attribution:
             payload["graphKey"] = self.graph_key
         object.__setattr__(self, "_payload", payload)
 
-    def data_of(self, run_id: str) -> dict[str, Any]:
+    def data_of(self, run_id: str) -> RunData:
         """The payload that every event of a run carries."""
-        data = self._payload.copy()
+        data = RunData(self._payload)
         data["runId"] = run_id
         return data
+
+
+@attrs.frozen
+class GraphAttribution:
+    """What a graph's run is attributed to: the graph and its variation."""
+
+    graph_key: str
+    version: int = 1
+    variation_key: str = ""
+
+    def data_of(self, run_id: str) -> dict[str, Any]:
+        """The payload that every event of a graph's run carries."""
+        variation = {"variationKey": self.variation_key} if self.variation_key else {}
+        return {"runId": run_id, **variation, "graphKey": self.graph_key, "version": self.version}
 
 
 def duration(data: Data, ms: int) -> tuple[Event, ...]:
@@ -121,6 +153,44 @@ def judge_score(data: Data, result: JudgeResult) -> tuple[Event, ...]:
     if result.judge_config_key:
         data = {**data, "judgeConfigKey": result.judge_config_key}
     return ((result.metric_key, data, result.score),)
+
+
+def graph_outcome(data: Data, success: bool) -> tuple[Event, ...]:  # noqa: FBT001 - the value itself, not an option
+    """The event that says whether a graph's run succeeded."""
+    return ((_GRAPH_SUCCESS if success else _GRAPH_FAILURE, data, 1),)
+
+
+def graph_duration(data: Data, ms: int) -> tuple[Event, ...]:
+    """The event that says how long a graph's run took."""
+    return ((_GRAPH_DURATION, data, ms),)
+
+
+def graph_tokens(data: Data, usage: TokenUsage) -> tuple[Event, ...]:
+    """The event for the tokens of all nodes together."""
+    return ((_GRAPH_TOKENS, data, usage.total or usage.input + usage.output),)
+
+
+def graph_path(data: Data, path: tuple[str, ...]) -> tuple[Event, ...]:
+    """The event that says which nodes were visited, in their order."""
+    return ((_GRAPH_PATH, {**data, "path": list(path)}, 1),)
+
+
+def redirect(data: Data, ends: tuple[str, str]) -> tuple[Event, ...]:
+    """The event for a node that sent the work somewhere else than was planned."""
+    source, target = ends
+    return ((_REDIRECT, {**data, "sourceKey": source, "redirectedTarget": target}, 1),)
+
+
+def handoff_success(data: Data, ends: tuple[str, str]) -> tuple[Event, ...]:
+    """The event for work that one node handed to another."""
+    source, target = ends
+    return ((_HANDOFF_SUCCESS, {**data, "sourceKey": source, "targetKey": target}, 1),)
+
+
+def handoff_failure(data: Data, ends: tuple[str, str]) -> tuple[Event, ...]:
+    """The event for work that one node could not hand to another."""
+    source, target = ends
+    return ((_HANDOFF_FAILURE, {**data, "sourceKey": source, "targetKey": target}, 1),)
 
 
 def usage_of_method(method: str, config_key: str) -> Event:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring_ascii as _text
 from typing import Any, Final
 
-from ldtrack.core.events import Event
+from ldtrack.core.events import Event, RunData
 
 __all__ = ["body_of", "json_of"]
 
@@ -45,8 +46,27 @@ def _spelled(value: object) -> str:
     # need not. So the outermost object is spelled here.
     if type(value) is not dict or not _TEXT.issuperset(map(type, value)):
         return _encode(value)
-    members = [f"{_encode(name)}:{one if type(one) is int else _encode(one)}" for name, one in value.items()]
+    members = [f"{_text(name)}:{_member(one)}" for name, one in value.items()]
     return f"{{{','.join(members)}}}"
+
+
+def _member(value: object) -> str | int:
+    kind = type(value)
+    if kind is str:
+        return _text(value)
+    return value if kind is int else _encode(value)
+
+
+def _data_member(data: object) -> str:
+    if data is None:
+        return ""
+    if type(data) is not RunData:
+        return f',"data":{_spelled(data)}'
+    try:
+        return data.member
+    except AttributeError:
+        data.member = f',"data":{_spelled(dict(data))}'
+        return data.member
 
 
 def body_of(events: Sequence[Event], context_json: str, at_ms: int) -> str:
@@ -60,10 +80,9 @@ def body_of(events: Sequence[Event], context_json: str, at_ms: int) -> str:
     try:
         for key, data, value in events:
             if data is not last_data:  # the events of one claim mostly share it
-                last_data, data_json = data, "" if data is None else f',"data":{_spelled(data)}'
-            number = value if type(value) is int else _encode(value)
+                last_data, data_json = data, _data_member(data)
             spelled.append(
-                f'{head}{_encode(key)},"context":{context_json}{data_json},"metricValue":{number}}}'
+                f'{head}{_text(key)},"context":{context_json}{data_json},"metricValue":{_member(value)}}}'
             )
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error

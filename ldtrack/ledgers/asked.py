@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import queue
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import attrs
@@ -17,31 +18,89 @@ from ldtrack.core.row import Row
 from ldtrack.core.slots import Metric
 from ldtrack.exceptions import LedgerError
 
-__all__ = ["Answer", "Asked", "AsyncFlight", "Barrier", "BlockingFlight", "Desk", "Flight", "Inbox", "settle"]
+__all__ = [
+    "Answer",
+    "Asked",
+    "Asking",
+    "AsyncFlight",
+    "Barrier",
+    "BlockingFlight",
+    "Desk",
+    "Flight",
+    "Inbox",
+    "settle",
+]
 
 BlockingFlight = concurrent.futures.Future[bool]
 Answer: TypeAlias = bool | LedgerError
 
 
+class Desk(Protocol):
+    """Where answers are given out."""
+
+    def tell(self, flights: Sequence[Flight], answers: Sequence[Answer]) -> None:
+        """Pass answers on, one for each flight, from whatever thread."""
+        ...
+
+    def is_deserted(self) -> bool:
+        """Whether nobody will come here for an answer any more."""
+        ...
+
+
+class LoopsDesk(Desk, Protocol):
+    """The desk of one event loop."""
+
+    loop: asyncio.AbstractEventLoop
+
+
+def failure(row: Row, metric: Metric, reason: object) -> LedgerError:
+    """The error for whoever waits for a row."""
+    return LedgerError(
+        f"the {metric.name} of run {row.run_id} could not be recorded: {reason}; "
+        "the slot is free again, the call may be repeated"
+    )
+
+
 class AsyncFlight:
-    """A claim that is not answered yet, for the tasks of one event loop.
+    """A row that is asked for in an event loop, and is not answered yet.
 
     As much of an ``asyncio.Future`` as is used, but its callbacks are called when it is settled, in its
     loop: thousands of claims are answered together, and a turn of the loop for each callback, with a context
-    of its own, would cost more than the claim. For the same reason nothing here can be cancelled.
+    of its own, would cost more than the claim. For the same reason it is one object with what is asked, and
+    nothing here can be cancelled but the wait for it: ten thousand may be in flight, and the collector walks
+    over every object of them.
     """
 
-    __slots__ = ("__weakref__", "_answer", "_callback", "_loop", "_more")
+    __slots__ = ("_answer", "_callback", "_more", "_waiter", "desk", "is_quiet", "metric", "row", "since_ns")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, row: Row, metric: Metric, since_ns: int, desk: LoopsDesk, is_quiet: bool) -> None:  # noqa: FBT001 - five words per claim would be paid for
+        self.row = row
+        self.metric = metric
+        self.since_ns = since_ns
+        self.desk = desk
+        self.is_quiet = is_quiet
         self._answer: Answer | None = None
         self._callback: Callable[[Any], object] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
         self._more: tuple[Callable[[Any], object], ...] = ()
+
+    @property
+    def flight(self) -> AsyncFlight:
+        """Where the answer goes."""
+        return self
+
+    def is_left(self) -> bool:
+        """Whether nobody waits for the answer, or not any more."""
+        waiter = self._waiter
+        return self.is_quiet or (waiter is not None and waiter.cancelled()) or self.desk.is_deserted()
+
+    def failed(self, reason: object) -> LedgerError:
+        """The error for whoever waits."""
+        return failure(self.row, self.metric, reason)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The loop in which it is settled."""
-        return self._loop
+        return self.desk.loop
 
     def done(self) -> bool:
         """Whether there is an answer."""
@@ -66,11 +125,24 @@ class AsyncFlight:
     def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
         """Have this called in the loop once there is an answer."""
         if self._answer is not None:
-            self._loop.call_soon(callback, self)
+            self.desk.loop.call_soon(callback, self)
         elif self._callback is None:
             self._callback = callback
         else:
             self._more += (callback,)
+
+    def waiter(self) -> asyncio.Future[bool]:
+        """A future to await in its place. Cancelling the first one says that nobody waits any more."""
+        waiter = self.desk.loop.create_future()
+        if self._waiter is None and self._answer is None:
+            self._waiter = waiter
+        else:
+            self.add_done_callback(partial(self._pass_on, waiter))
+        return waiter
+
+    def _pass_on(self, waiter: asyncio.Future[bool], _: AsyncFlight) -> None:
+        assert self._answer is not None, "callbacks are called when there is an answer"
+        settle(waiter, self._answer)
 
     def set_result(self, result: bool, /) -> None:  # noqa: FBT001 - as a Future has it
         """Settle it, in its loop."""
@@ -82,45 +154,35 @@ class AsyncFlight:
 
     def _settle(self, answer: Answer) -> None:
         self._answer = answer
-        callback, more = self._callback, self._more
-        self._callback, self._more = None, ()
+        callback, self._callback = self._callback, None
         if callback is not None:
             self._call(callback)
-        for one in more:
-            self._call(one)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            settle(waiter, answer)
+        if self._more:
+            more, self._more = self._more, ()
+            for one in more:
+                self._call(one)
 
     def _call(self, callback: Callable[[Any], object]) -> None:
         try:
             callback(self)
         except Exception as error:  # noqa: BLE001 - the others are to hear of their answers all the same
-            self._loop.call_exception_handler({"message": "a flight's callback failed", "exception": error})
+            self.desk.loop.call_exception_handler(
+                {"message": "a flight's callback failed", "exception": error}
+            )
 
     def __await__(self) -> Generator[Any, None, bool]:
-        if self._answer is None:
-            waiter = self._loop.create_future()
-            self.add_done_callback(lambda _: None if waiter.done() else waiter.set_result(None))
-            yield from waiter.__await__()
-        return self.result()
+        return self.waiter().__await__()
 
 
-Flight: TypeAlias = AsyncFlight | BlockingFlight
-
-
-class Desk(Protocol):
-    """Where answers are given out."""
-
-    def tell(self, told: list[tuple[Flight, Answer]]) -> None:
-        """Pass answers on, from whatever thread."""
-        ...
-
-    def is_deserted(self) -> bool:
-        """Whether nobody will come here for an answer any more."""
-        ...
+Flight: TypeAlias = "AsyncFlight | BlockingFlight | asyncio.Future[bool]"
 
 
 @attrs.define(eq=False)
 class Asked:
-    """A row, and who wants to know whether it was the first."""
+    """A row that is asked for with no event loop around, and who wants to know whether it was the first."""
 
     row: Row
     metric: Metric
@@ -137,10 +199,10 @@ class Asked:
 
     def failed(self, reason: object) -> LedgerError:
         """The error for whoever waits."""
-        return LedgerError(
-            f"the {self.metric.name} of run {self.row.run_id} could not be recorded: {reason}; "
-            "the slot is free again, the call may be repeated"
-        )
+        return failure(self.row, self.metric, reason)
+
+
+Asking: TypeAlias = Asked | AsyncFlight
 
 
 class Barrier(NamedTuple):
@@ -153,13 +215,16 @@ class Barrier(NamedTuple):
     """Whether the writer is to let go of everything then."""
 
 
-Inbox: TypeAlias = "queue.SimpleQueue[Asked | Barrier]"
+Inbox: TypeAlias = "queue.SimpleQueue[Asking | Barrier]"
 
 
 def settle(flight: Flight, answer: Answer) -> None:
     """Give the answer to whoever waits, unless they have one or have gone."""
-    if not flight.done():
-        if isinstance(answer, LedgerError):
-            flight.set_exception(answer)
-        else:
-            flight.set_result(answer)
+    if flight.done():
+        return
+    if not isinstance(answer, LedgerError):
+        flight.set_result(answer)
+        return
+    flight.set_exception(answer)
+    if isinstance(flight, asyncio.Future):
+        flight.exception()  # a task that is cancelled right now never asks for it

@@ -11,7 +11,8 @@ waited for all of that time is told so. Their rows stay with the writer: they ma
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, cast
 
 from ldtrack.ledgers.asked import Answer, Asked, AsyncFlight, BlockingFlight, Flight, settle
 
@@ -27,56 +28,54 @@ class LoopDesk:
     """Answers those who wait in one event loop. All but ``tell`` and ``is_deserted`` is for that loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, writer: GroupWriter) -> None:
-        self._loop = loop
+        self.loop = loop
         self._writer = writer
-        self._waiting: dict[Flight, Asked] = {}
+        self._waiting: dict[AsyncFlight, None] = {}
+        """In the order in which they have asked."""
         self._is_wound = False
         self._due = 0.0
         self._looked_ns = 0
         self._calls_seen = 0
 
-    def open(self, asked: Asked, flight: AsyncFlight) -> None:
+    def open(self, flight: AsyncFlight) -> None:
         """Somebody waits from now on."""
-        self._waiting[flight] = asked
+        self._waiting[flight] = None
         if not self._is_wound:
             self._wind()
 
-    def asked_by(self, flight: AsyncFlight) -> Asked | None:
-        """What the flight is an answer to, if it was not given yet."""
-        return self._waiting.get(flight)
-
     def is_deserted(self) -> bool:
         """Whether the loop is closed."""
-        return self._loop.is_closed()
+        return self.loop.is_closed()
 
-    def tell(self, told: list[tuple[Flight, Answer]]) -> None:
+    def tell(self, flights: Sequence[Flight], answers: Sequence[Answer]) -> None:
         """Pass answers on: one call for all of them."""
         try:
-            self._loop.call_soon_threadsafe(self._settle, told)
+            self.loop.call_soon_threadsafe(self._settle, flights, answers)
         except RuntimeError:  # the loop is closed: there is nobody left to tell
             self._waiting.clear()
 
-    def _settle(self, told: list[tuple[Flight, Answer]]) -> None:
-        for flight, answer in told:
-            self._waiting.pop(flight, None)
+    def _settle(self, flights: Sequence[Flight], answers: Sequence[Answer]) -> None:
+        waiting = self._waiting
+        for flight, answer in zip(flights, answers, strict=True):
+            waiting.pop(cast("AsyncFlight", flight), None)
             settle(flight, answer)
 
     def _wind(self) -> None:
         self._calls_seen = self._writer.calls
         self._looked_ns = self._writer.clock.monotonic_ns()
-        self._due = self._loop.time() + self._writer.deadline / 2
-        self._loop.call_at(self._due, self._look)
+        self._due = self.loop.time() + self._writer.deadline / 2
+        self.loop.call_at(self._due, self._look)
         self._is_wound = True
 
     def _look(self) -> None:
         """Give up whoever has been waiting since before the last look, if nothing has come back since."""
         # A look that comes late says nothing: the process may have been frozen.
-        is_late = self._loop.time() > self._due + self._writer.deadline / 4
+        is_late = self.loop.time() > self._due + self._writer.deadline / 4
         if not is_late and self._writer.calls == self._calls_seen:
-            for flight, asked in list(self._waiting.items()):
-                if asked.since_ns <= self._looked_ns:
+            for flight in list(self._waiting):
+                if flight.since_ns <= self._looked_ns:
                     del self._waiting[flight]
-                    settle(flight, asked.failed(_HANGS))
+                    settle(flight, flight.failed(_HANGS))
         self._is_wound = False
         if self._waiting:
             self._wind()
@@ -85,9 +84,9 @@ class LoopDesk:
 class ThreadDesk:
     """Answers threads that have no event loop, and block."""
 
-    def tell(self, told: list[tuple[Flight, Answer]]) -> None:
+    def tell(self, flights: Sequence[Flight], answers: Sequence[Answer]) -> None:
         """Wake them."""
-        for flight, answer in told:
+        for flight, answer in zip(flights, answers, strict=True):
             settle(flight, answer)
 
     def is_deserted(self) -> bool:

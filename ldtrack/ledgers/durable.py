@@ -110,17 +110,10 @@ class DurableLedger:
     ) -> AsyncFlight:
         row = self._scribe.row_of(claim)
         desk = self._writer.desk_of(loop)
-        flight = AsyncFlight(loop)
-        asked = Asked(row, claim.metric, self._clock.monotonic_ns(), desk, flight, is_quiet)
-        desk.open(asked, flight)
-        self._writer.ask(asked)
+        flight = AsyncFlight(row, claim.metric, self._clock.monotonic_ns(), desk, is_quiet)
+        desk.open(flight)
+        self._writer.ask(flight)
         return flight
-
-    def leave(self, flight: AsyncFlight) -> None:
-        """Nobody waits for this answer any more: rather than fail, keep the claim safe somewhere else."""
-        asked = self._writer.desk_of(flight.get_loop()).asked_by(flight)
-        if asked is not None:
-            asked.is_quiet = True
 
     async def flush(self, timeout: float) -> FlushResult:
         """Wait until what was recorded before is delivered, or time is up; cancelling loses nothing.
@@ -146,9 +139,9 @@ class DurableLedger:
     async def _passed(self, *, is_last: bool) -> None:
         """Wait until all that was asked so far is answered."""
         loop = asyncio.get_running_loop()
-        flight = AsyncFlight(loop)
-        self._writer.barrier(self._writer.desk_of(loop), flight, is_last=is_last)
-        await flight
+        passed: asyncio.Future[bool] = loop.create_future()
+        self._writer.barrier(self._writer.desk_of(loop), passed, is_last=is_last)
+        await passed
 
     # What relays ask
 

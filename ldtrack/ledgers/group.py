@@ -15,11 +15,11 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ldtrack.ledgers import exits
-from ldtrack.ledgers.asked import Answer, Asked, Barrier, BlockingFlight, Desk, Flight, Inbox
+from ldtrack.ledgers.asked import Answer, Asking, Barrier, BlockingFlight, Desk, Flight, Inbox
 from ldtrack.ledgers.desks import LoopDesk, ThreadDesk
 from ldtrack.ledgers.keeper import Keeper
 from ldtrack.ledgers.shift import Shift
@@ -64,7 +64,7 @@ class GroupWriter:
 
     # The way in
 
-    def ask(self, asked: Asked) -> None:
+    def ask(self, asked: Asking) -> None:
         """Take a row over; its flight is answered by the other thread."""
         self.inbox.put(asked)
         # Looked at after the putting: see _serve().
@@ -76,7 +76,7 @@ class GroupWriter:
         # In this order: what was not in the inbox at first was taken by somebody on duty.
         if self.inbox.empty() and not self._duty.locked():
             if desk is not None and flight is not None:
-                desk.tell([(flight, True)])
+                desk.tell([flight], [True])
             return
         self.inbox.put(Barrier(self.clock.monotonic_ns(), desk, flight, is_last))
         self._wake()
@@ -152,18 +152,23 @@ class GroupWriter:
 
     # The way out
 
-    def tell(self, answered: Iterable[tuple[Asked, Answer]]) -> None:
+    def tell(self, those: Sequence[Asking], answers: Sequence[Answer]) -> None:
         """Pass answers on to whoever waits for them: one call for each desk."""
-        by_desk: dict[Desk, list[tuple[Flight, Answer]]] = {}
-        for asked, answer in answered:
+        by_desk: dict[Desk, tuple[list[Flight], list[Answer]]] = {}
+        for asked, answer in zip(those, answers, strict=True):
             if answer is True:
                 self.recorded += 1
             elif answer is not False:
                 self.last_error = str(answer)
-            if asked.desk is not None and asked.flight is not None:
-                by_desk.setdefault(asked.desk, []).append((asked.flight, answer))
+            desk, flight = asked.desk, asked.flight
+            if desk is not None and flight is not None:
+                told = by_desk.get(desk)
+                if told is None:
+                    told = by_desk[desk] = ([], [])
+                told[0].append(flight)
+                told[1].append(answer)
         for desk, told in by_desk.items():
-            desk.tell(told)
+            desk.tell(*told)
 
 
 _WRITERS: Final[weakref.WeakValueDictionary[int, GroupWriter]] = weakref.WeakValueDictionary()

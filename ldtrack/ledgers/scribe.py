@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Scribe"]
 
+_new = tuple.__new__
+
 _MEMORY: Final = 8_000_000
 """In how many bytes written contexts are remembered: a run claims some five times for one context, and ten
 thousand runs may be open at once."""
@@ -61,7 +63,8 @@ class Scribe:
                 f"the {metric.name} of run {run_id} could not be recorded: "
                 f"it cannot be written down ({error})"
             ) from error
-        return Row(run_id, claimant if slot is None else slot, claimant, at_ms, len(events), body)
+        # What Row(...) calls, without the call in between.
+        return _new(Row, (run_id, claimant if slot is None else slot, claimant, at_ms, len(events), body))
 
     def _written(self, context: Any) -> str:
         contexts = self._contexts

@@ -12,12 +12,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from ldtrack.exceptions import LedgerError
-from ldtrack.ledgers.asked import Asked, Barrier
+from ldtrack.ledgers.asked import Asking, Barrier
 from ldtrack.ledgers.store import UnavailableError
 from ldtrack.ledgers.trouble import Trouble
 
 if TYPE_CHECKING:
+    from ldtrack.core.row import Row
     from ldtrack.ledgers.group import GroupWriter
+    from ldtrack.ledgers.store import Store
 
 __all__ = ["Shift"]
 
@@ -33,6 +35,13 @@ TIDY_EVERY: Final = 60.0
 """For how many seconds a ledger that is written goes without housekeeping."""
 
 
+def _answers_of(store: Store, rows: list[Row]) -> list[bool]:
+    answers = store.record(rows)
+    if len(answers) != len(rows):
+        raise ValueError(f"a store gave {len(answers)} answers for {len(rows)} rows")
+    return answers
+
+
 class Shift:
     """One stretch of the writer's life."""
 
@@ -40,7 +49,7 @@ class Shift:
         self._writer = writer
         self._keeper = writer.keeper
         self._spool = writer.spool
-        self._waiting: list[Asked] = []
+        self._waiting: list[Asking] = []
         self._barriers: list[Barrier] = []
         self._is_leaving = False
         self._trouble: Trouble | None = None
@@ -87,10 +96,10 @@ class Shift:
         try:
             item = take(timeout=patience)
             while True:
-                if isinstance(item, Asked):
-                    self._waiting.append(item)
-                else:
+                if isinstance(item, Barrier):
                     self._barriers.append(item)
+                else:
+                    self._waiting.append(item)
                 item = take(block=False)
         except queue.Empty:
             return bool(self._waiting or self._barriers)
@@ -119,7 +128,7 @@ class Shift:
             self._close()
         for one in passed:
             if one.desk is not None and one.flight is not None:
-                one.desk.tell([(one.flight, True)])
+                one.desk.tell([one.flight], [True])
         return is_over
 
     # Recording
@@ -129,8 +138,7 @@ class Shift:
         rows = [asked.row for asked in group]
         began = self._now()
         try:
-            answers = self._keeper.ask(lambda store: store.record(rows))
-            answered = list(zip(group, answers, strict=True))
+            answers = self._keeper.ask(lambda store: _answers_of(store, rows))
         except UnavailableError as error:
             self._put_off(error, began)
         except Exception as error:  # noqa: BLE001 - whatever a store does, the thread goes on
@@ -142,11 +150,11 @@ class Shift:
             if self._tidy_at is None:
                 self._tidy_at = self._now() + TIDY_EVERY
             del self._waiting[: len(group)]
-            self._writer.tell(answered)
+            self._writer.tell(group, answers)
         finally:
             self._writer.calls += 1
 
-    def _refused(self, group: list[Asked], error: Exception) -> None:
+    def _refused(self, group: list[Asking], error: Exception) -> None:
         """A row that cannot be stored must not take the others with it: half as many are tried next."""
         self._recovered()
         if len(group) > 1:
@@ -162,11 +170,11 @@ class Shift:
             self._spill()
             self._fail(self._waiting, error)
 
-    def _fail(self, those: list[Asked], reason: object) -> None:
+    def _fail(self, those: list[Asking], reason: object) -> None:
         self._take_out(those)
-        self._writer.tell([(asked, asked.failed(reason)) for asked in those])
+        self._writer.tell(those, [asked.failed(reason) for asked in those])
 
-    def _take_out(self, those: Iterable[Asked]) -> None:
+    def _take_out(self, those: Iterable[Asking]) -> None:
         out = set(map(id, those))
         self._waiting = [asked for asked in self._waiting if id(asked) not in out]
 
@@ -199,7 +207,7 @@ class Shift:
             left = [asked for asked in self._waiting if asked.is_left()]
             if left and self._spool.keep([asked.row for asked in left]):
                 self._take_out(left)
-                self._writer.tell([(asked, True) for asked in left])
+                self._writer.tell(left, [True] * len(left))
 
     # Chores
 

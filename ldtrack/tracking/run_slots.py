@@ -25,13 +25,14 @@ from ldtrack.core.meter import Totals
 from ldtrack.core.slots import OUTCOME, TOOL_CALL, Claim, Metric, SlotSheet, SlotState, Step
 from ldtrack.core.values import Ending, Outcome
 from ldtrack.exceptions import LedgerError
+from ldtrack.loops import running_loop
 from ldtrack.typing import Flight, Ledger
 
 __all__ = ["RunSlots", "Waiter", "landed"]
 
 _FREE, _CLAIMED, _RECORDED = SlotState.FREE, SlotState.CLAIMED, SlotState.RECORDED
 Place = tuple[Metric, asyncio.AbstractEventLoop]
-"""A slot as one event loop sees it: nobody may wait for a flight that belongs to another loop."""
+"""A slot as one event loop sees it."""
 
 Failed = Callable[[BaseException], None]
 """Is told what went wrong with a claim that nobody waits for."""
@@ -51,12 +52,13 @@ class RunSlots(SlotSheet):
     totals = Totals()
     """What the run's calls amounted to, once it has ended."""
     _tool_calls: Sequence[str] = ()
-    _flights: Mapping[Place, Flight] = MappingProxyType({})
     _locks: Mapping[Place, asyncio.Lock] = MappingProxyType({})
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
         self._ledger = ledger
+        self._airborne: list[_Airborne] = []
+        """In the order of their claims."""
 
     @property
     def tool_calls(self) -> tuple[str, ...]:
@@ -66,7 +68,7 @@ class RunSlots(SlotSheet):
     @property
     def has_tool_calls(self) -> bool:
         """Whether a tool call was recorded, or may yet be: the ledger has to answer."""
-        return bool(self._tool_calls) or any(metric is TOOL_CALL for metric, _ in list(self._flights))
+        return bool(self._tool_calls) or any(one.metric is TOOL_CALL for one in self._airborne.copy())
 
     def outcome(self) -> Outcome | None:
         """The run's outcome: what was recorded, or that it was cancelled."""
@@ -95,23 +97,23 @@ class RunSlots(SlotSheet):
         submit = getattr(ledger, "submit_quietly", ledger.submit) if is_quiet else ledger.submit
         answer = submit(claim)
         if answer is True:
-            if slot is not None:
-                self.values[slot] = value
-                self.states[slot] = _RECORDED
-            elif metric is TOOL_CALL:
-                self._list_tool_calls(value)
+            self._confirm(metric, value)
         elif answer is False:
             self.advance(metric, Step.REFUSE)
         else:
-            self._take_off(metric, value, answer)
+            self.advance(metric, Step.CLAIM)
+            airborne = _Airborne(self, metric, value, answer)
+            self._airborne.append(airborne)
+            answer.add_done_callback(airborne)
         return answer
 
-    def _take_off(self, metric: Metric, value: object, flight: Flight) -> None:
-        self.advance(metric, Step.CLAIM)
-        # If one is in flight here already, then that one stays the one to queue behind.
-        self._own_flights().setdefault((metric, flight.get_loop()), flight)
-        # Not a bound method: thousands may be in flight, and the collector walks over every object of them.
-        flight.add_done_callback(partial(RunSlots._land, self, metric, value))
+    def _confirm(self, metric: Metric, value: object) -> None:
+        slot = metric.slot
+        if slot is not None:  # what the table says of a confirmed claim, wherever the slot stands
+            self.values[slot] = value
+            self.states[slot] = _RECORDED
+        elif metric is TOOL_CALL:
+            self._list_tool_calls(value)
 
     async def answer_after(self, claim: Claim, value: object) -> bool:
         """Wait for the claim in flight, and for the answer to this one if that fails.
@@ -127,9 +129,10 @@ class RunSlots(SlotSheet):
                 answer = self.claim(claim, value)
         return answer if isinstance(answer, bool) else await self.waiter(answer)
 
-    def waiter(self, flight: Flight) -> Waiter:
+    def waiter(self, flight: Flight) -> asyncio.Future[bool]:
         """What a claimant awaits instead of the flight."""
-        return Waiter(flight, self._ledger)
+        own: Callable[[], asyncio.Future[bool]] | None = getattr(flight, "waiter", None)
+        return Waiter(flight) if own is None else own()
 
     def claim_quietly(self, claim: Claim, value: object, failed: Failed) -> Flight | None:
         """Claim without waiting and without raising; a failure is told to ``failed``."""
@@ -151,29 +154,30 @@ class RunSlots(SlotSheet):
     def _claim_again(self, claim: Claim, value: object, failed: Failed, _: Flight) -> None:
         self.claim_quietly(claim, value, failed)
 
-    def _land(self, metric: Metric, value: object, flight: Flight) -> None:
+    def land(self, airborne: _Airborne) -> None:
         """Take the ledger's answer in; this happens whether or not anybody still waits for it."""
-        place = (metric, flight.get_loop())
-        if self._flights.get(place) is flight:
-            del self._own_flights()[place]
-        if flight.cancelled() or flight.exception() is not None:
+        self._airborne.remove(airborne)
+        metric = airborne.metric
+        try:
+            is_first = airborne.flight.result()
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whoever waits hears of it, or was quiet
             self.advance(metric, Step.FAIL)
-        elif not flight.result():
-            self.advance(metric, Step.REFUSE)
+            return
+        if is_first:
+            self._confirm(metric, airborne.value)
         else:
-            self.advance(metric, Step.CONFIRM, value)
-            if metric is TOOL_CALL:
-                self._list_tool_calls(value)
+            self.advance(metric, Step.REFUSE)
 
     def _flight_here(self, metric: Metric) -> Flight | None:
-        """The claim for the metric's slot that is in flight in the running loop."""
-        try:
-            return self._flights.get((metric, asyncio.get_running_loop()))
-        except RuntimeError:  # no loop in this thread
-            return None
+        """The first claim for the metric's slot that is in flight in the running loop.
 
-    def _own_flights(self) -> dict[Place, Flight]:
-        return cast("dict[Place, Flight]", vars(self).setdefault("_flights", {}))
+        Nobody may wait for a flight that belongs to another one.
+        """
+        loop = running_loop()
+        for one in self._airborne.copy():
+            if one.metric is metric and one.flight.get_loop() is loop:
+                return one.flight
+        return None
 
     def _list_tool_calls(self, keys: object) -> None:
         """List one key, or those of several calls that were claimed together."""
@@ -189,27 +193,31 @@ class RunSlots(SlotSheet):
         return lock
 
 
+class _Airborne:
+    """A claim that the ledger has yet to answer; called when it has."""
+
+    __slots__ = ("_slots", "flight", "metric", "value")
+
+    def __init__(self, slots: RunSlots, metric: Metric, value: object, flight: Flight) -> None:
+        self._slots = slots
+        self.metric = metric
+        self.value = value
+        self.flight = flight
+
+    def __call__(self, _: Flight) -> None:
+        """Tell the slots."""
+        self._slots.land(self)
+
+
 class Waiter(asyncio.Future[bool]):
     """Waits for a flight without being tied to it: cancelling the wait does not cancel the flight.
 
     What ``asyncio.wait`` is for, at a tenth of its cost: thousands may wait at once.
     """
 
-    __slots__ = ("_flight", "_ledger")
-
-    def __init__(self, flight: Flight, ledger: Ledger) -> None:
+    def __init__(self, flight: Flight) -> None:
         super().__init__(loop=flight.get_loop())
-        self._flight = flight
-        self._ledger = ledger
         flight.add_done_callback(self)
-
-    def cancel(self, msg: object = None) -> bool:
-        """Stop waiting; a ledger that cares is told that nobody listens any more."""
-        is_cancelled = super().cancel(msg)
-        leave = getattr(self._ledger, "leave", None)
-        if is_cancelled and leave is not None:
-            leave(self._flight)
-        return is_cancelled
 
     def __call__(self, flight: Flight) -> None:
         """Take the flight's answer over."""

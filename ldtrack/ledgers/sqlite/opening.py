@@ -6,6 +6,7 @@ Rule for this file: from a path to a connection that is ready for use, or to a s
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 import stat
@@ -35,6 +36,10 @@ _PRAGMAS: Final = (
 )
 
 
+LOOKS_FOR_A_CLOSE_ONE: Final = 64
+"""At every so-manieth look at the file, the log beside it is looked at closely as well."""
+
+
 @attrs.frozen
 class Options:
     """What a store was made with, as far as its file is concerned."""
@@ -56,6 +61,7 @@ class Opened:
     is_immutable: bool
     """Whether nobody was writing, and nothing beside the file could be written to tell that we read."""
     _identity: tuple[int, ...] | None
+    _looks: Iterator[int] = attrs.field(factory=itertools.count)
 
     @classmethod
     def of(cls, connection: sqlite3.Connection, path: Path, *, is_immutable: bool) -> Opened:
@@ -67,13 +73,22 @@ class Opened:
         except OSError:
             memory = None
         wal = Path(f"{beside}-wal")
-        return cls(connection, path, wal, memory, is_immutable, _look(path, None if is_immutable else wal))
+        identity = _stand_still(path) if is_immutable else _identity_of(path, wal)
+        return cls(connection, path, wal, memory, is_immutable, identity)
 
     def is_still_there(self) -> bool:
-        """Whether what this connection writes to is what others find at the path."""
-        return self._identity is not None and self._identity == _look(
-            self.path, None if self.is_immutable else self.wal
-        )
+        """Whether what this connection writes to is what others find at the path.
+
+        That the log is there is asked each time, which one it is only now and then: a log whose times were
+        asked for has to write them down at its next sync, and a commit then takes half as long again.
+        """
+        if self._identity is None:
+            return False
+        if self.is_immutable:
+            return self._identity == _stand_still(self.path)
+        if next(self._looks) % LOOKS_FOR_A_CLOSE_ONE:
+            return self._identity[:2] == _identity_of(self.path) and os.access(self.wal, os.F_OK)
+        return self._identity == _identity_of(self.path, self.wal)
 
     def complain(self) -> None:
         """Say what became of the file, unless it is still there."""
@@ -87,15 +102,22 @@ class Opened:
         )
 
 
-def _look(path: Path, wal: Path | None) -> tuple[int, ...] | None:
-    """Which files are there."""
+def _identity_of(*paths: Path) -> tuple[int, ...] | None:
+    """Which files are there: the device and number of each."""
     try:
-        main = path.stat()
-        if wal is None:
-            return main.st_dev, main.st_ino, main.st_mtime_ns, main.st_size
-        return main.st_dev, main.st_ino, wal.stat().st_ino
+        stats = [path.stat() for path in paths]
     except OSError:
         return None
+    return tuple(number for one in stats for number in (one.st_dev, one.st_ino))
+
+
+def _stand_still(path: Path) -> tuple[int, ...] | None:
+    """Which file is there, and in which state."""
+    try:
+        now = path.stat()
+    except OSError:
+        return None
+    return now.st_dev, now.st_ino, now.st_mtime_ns, now.st_size
 
 
 def opened(path: Path, options: Options) -> Opened:

@@ -133,10 +133,11 @@ def record(connection: sqlite3.Connection, rows: Sequence[Row]) -> list[bool]:
 def _record(connection: sqlite3.Connection, rows: Sequence[Row]) -> list[bool]:
     size = 1 << (len(rows) - 1).bit_length()
     padding = size - len(rows)
-    values: list[object] = [*chain.from_iterable(rows), *[None] * (padding * COLUMNS)]
+    # A tuple: the collector finds out that nothing in it is its business, and does not walk over it again.
+    values = (*chain.from_iterable(rows), *[None] * (padding * COLUMNS))
     if connection.execute(_INSERT[size], values).rowcount == len(rows):
         return [True] * len(rows)
-    asked: list[object] = [*chain.from_iterable(row[:3] for row in rows), *[None] * (padding * 3)]
+    asked = (*chain.from_iterable(row[:3] for row in rows), *[None] * (padding * 3))
     [(held,)] = fetch(connection, _HELD[size], asked)
     first = set(map(int, held.split(","))) if held else set()
     return [at in first for at in range(len(rows))]
