@@ -4,6 +4,7 @@
     ├── InvalidTokenError  (also a ValueError)    a resumption token cannot be read or trusted
     ├── LedgerError                               the ledger could not record a claim
     ├── NoRunnerError                             no runner fits a config
+    ├── RoundLimitError                           a model wanted tools called again and again
     ├── DuplicateError                            a metric was tracked twice, and duplicates were made strict
     └── MisuseError        (also a RuntimeError)  a run or stream was used against its contract
 
@@ -20,6 +21,7 @@ __all__ = [
     "LedgerError",
     "MisuseError",
     "NoRunnerError",
+    "RoundLimitError",
 ]
 
 
@@ -43,6 +45,10 @@ class LedgerError(LdtrackError):
 
 class NoRunnerError(LdtrackError):
     """Raised when no runner fits a config; the message says of each candidate why not."""
+
+
+class RoundLimitError(LdtrackError):
+    """Raised when a model has been asked too often in one run, and still wants tools called."""
 
 
 class DuplicateError(LdtrackError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from typing import Any, Final, TypeVar
 
 from ldtrack.exceptions import NoRunnerError
@@ -48,6 +47,8 @@ class RunnerRegistry:
         for name in candidates:
             try:
                 made = make(self._factory(name))
+            except ImportError as error:
+                reasons.append(f"{name}: a package is missing ({error}).")
             except Exception as error:  # noqa: BLE001 - the next one may fit
                 reasons.append(f"{name}: {str(error) or type(error).__name__}.")
             else:
@@ -61,6 +62,8 @@ class RunnerRegistry:
 
     def _factory(self, name: str) -> Any:
         if name not in self._factories:
+            from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and few ask for it
+
             found = next(iter(entry_points(group=GROUP, name=name)), None)
             if found is None:
                 raise LookupError(f"nobody offers a runner under this name (entry points {GROUP!r})")

@@ -16,9 +16,12 @@ from ldtrack.testing.clients import AsyncRecordingClient, RecordedEvent, Recordi
 from ldtrack.testing.clock import ManualClock, SequentialIds
 from ldtrack.testing.ledger import RecordingLedger
 from ldtrack.testing.recording import Recording, recording, strict
+from ldtrack.testing.runners import FakeRunner, FakeRunners
 
 __all__ = [
     "AsyncRecordingClient",
+    "FakeRunner",
+    "FakeRunners",
     "ManualClock",
     "RecordedEvent",
     "Recording",

@@ -10,8 +10,9 @@
 
 An answer is either a mapping, served as JSON, or a list of server-sent events. What goes into such a list:
 a mapping (one event, named by its ``type`` if it has one), a ``str`` (the data of an event, as it is), an
-``asyncio.Event`` (the server waits for it), or an exception (the connection breaks). The last answer is
-served again as often as it is asked for.
+``asyncio.Event`` (the server waits for it), or an exception (the connection breaks). Instead of an answer
+there may be an exception (no connection comes about), or a coroutine function that is given the request's
+JSON and returns the answer. The last answer is served again as often as it is asked for.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import anthropic
 import openai
 
 Event = Mapping[str, Any] | str | asyncio.Event | Exception
-Answer = Mapping[str, Any] | Sequence[Event]
+Answer = Mapping[str, Any] | Sequence[Event] | Exception | Callable[[dict[str, Any]], Awaitable["Answer"]]
 
 
 class FakeServer:
@@ -46,12 +47,16 @@ class FakeServer:
         http = _http_under(sdk)
 
         async def answer(request: Any) -> Any:
-            self.requests.append(json.loads(request.content or b"{}"))
-            served = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+            self.requests.append(body := json.loads(request.content or b"{}"))
+            served: Any = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+            if callable(served):
+                served = await served(body)
+            if isinstance(served, Exception):
+                raise served
             if isinstance(served, Mapping):
                 return http.Response(200, json=served)
-            body = _body_of(http, self, served)
-            return http.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
+            events = _body_of(http, self, served)
+            return http.Response(200, headers={"content-type": "text/event-stream"}, stream=events)
 
         return http.AsyncClient(transport=http.MockTransport(answer))
 

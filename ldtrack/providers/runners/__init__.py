@@ -1,0 +1,1 @@
+"""Runners: one file per provider, imported when a config of that provider is run for the first time."""

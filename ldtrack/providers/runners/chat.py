@@ -1,0 +1,167 @@
+"""A chat with a model, from a prompt to the answer: what the runners of chat models have in common.
+
+Rule for this file: no provider is known here. A *dialect* knows how one is spoken to; the talk goes on until
+the model has no wish that a tool of ours could fulfil. All that a run needs is in its own variables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from ldtrack.core.models import LDMessage
+from ldtrack.core.values import LDAIMetrics
+from ldtrack.exceptions import RoundLimitError
+from ldtrack.providers.runners.tools import Toolbox, ToolRequest
+from ldtrack.running import Calls, RunnerResult, Schema
+
+__all__ = ["ChatRunner", "Dialect", "Said", "keywords_for", "opening_of", "parameters_of"]
+
+MAX_ROUNDS: Final = 25
+"""How often a model is asked in one run, as in LaunchDarkly's SDK: longer means in circles."""
+
+OUTPUT_NAME: Final = "structured_output"
+
+
+class Said(NamedTuple):
+    """What the model said in one answer."""
+
+    text: str
+    requests: tuple[ToolRequest, ...]
+    message: Any
+    """The answer in the provider's terms, to go on with."""
+
+
+class Gathering(Protocol):
+    """Puts a streamed answer together."""
+
+    def add(self, chunk: Any) -> str:
+        """Take in one chunk; returns the text it brings, if any."""
+        ...
+
+    def said(self) -> Said:
+        """What all chunks amount to."""
+        ...
+
+
+class Dialect(Protocol):
+    """Knows how one provider is spoken to, with one config's model and parameters."""
+
+    def opening(self, messages: Sequence[LDMessage]) -> list[Any]:
+        """Messages in the provider's terms."""
+        ...
+
+    def ask(self, talk: Sequence[Any], output_type: Schema | None) -> Awaitable[Any]:
+        """The whole answer; the request goes out when it is awaited."""
+        ...
+
+    def open(self, talk: Sequence[Any]) -> Any:
+        """The answer as a stream, in one of the shapes that ``run.stream`` takes."""
+        ...
+
+    def gather(self, stream: Any) -> Gathering:
+        """What puts the chunks of a stream together."""
+        ...
+
+    def said(self, answer: Any) -> Said:
+        """What a whole answer says."""
+        ...
+
+    def results(self, results: Sequence[tuple[ToolRequest, str]]) -> list[Any]:
+        """What came of tools, as messages."""
+        ...
+
+
+class ChatRunner:
+    """Runs a config's chat model, and calls its tools where it has functions for them."""
+
+    def __init__(self, dialect: Dialect, opening: Sequence[LDMessage], tools: Toolbox) -> None:
+        self._dialect = dialect
+        self._opening = tuple(opening)
+        self._tools = tools
+
+    def __repr__(self) -> str:
+        return f"<ChatRunner on {type(self._dialect).__name__}>"
+
+    async def run(
+        self, input: Sequence[LDMessage], output_type: Schema | None = None, *, calls: Calls
+    ) -> RunnerResult:
+        """Answer what comes after the config's own messages; provider errors and cancellation pass."""
+        dialect = self._dialect
+        talk = dialect.opening([*self._opening, *input])
+        for _ in range(MAX_ROUNDS):
+            answer = await calls.call(dialect.ask(talk, output_type))
+            said = dialect.said(answer)
+            if not self._tools.takes(said.requests):
+                return _result_of(said, answer, output_type)
+            talk += await self._next(said)
+        raise _too_many()
+
+    async def stream(self, input: Sequence[LDMessage], *, calls: Calls) -> AsyncGenerator[str, None]:
+        """The texts of the answer as they come, of all rounds; provider errors and cancellation pass."""
+        dialect = self._dialect
+        talk = dialect.opening([*self._opening, *input])
+        for _ in range(MAX_ROUNDS):
+            async with calls.stream(dialect.open(talk)) as chunks:
+                gathering = dialect.gather(chunks)
+                async for chunk in chunks:
+                    text = gathering.add(chunk)
+                    if text:
+                        yield text
+                said = gathering.said()
+            if not self._tools.takes(said.requests):
+                return
+            talk += await self._next(said)
+        raise _too_many()
+
+    async def _next(self, said: Said) -> list[Any]:
+        results = await self._tools.use(said.requests)
+        return [said.message, *self._dialect.results(list(zip(said.requests, results, strict=True)))]
+
+
+def _result_of(said: Said, answer: Any, output_type: Schema | None) -> RunnerResult:
+    if output_type is None or not said.text:
+        return RunnerResult(content=said.text, raw=answer)
+    parsed: Any = None
+    with contextlib.suppress(ValueError):
+        parsed = json.loads(said.text)
+    if isinstance(parsed, dict):
+        return RunnerResult(content=said.text, raw=answer, parsed=parsed)
+    # Cut short, or never what was asked for: of no use to whoever asked, so the run has failed.
+    return RunnerResult(content=said.text, raw=answer, metrics=LDAIMetrics(success=False))
+
+
+def _too_many() -> RoundLimitError:
+    return RoundLimitError(
+        f"The model has been asked {MAX_ROUNDS} times in one run and still wants tools called: it probably "
+        "goes in circles. Look at what the tools return."
+    )
+
+
+def opening_of(config: Any) -> tuple[LDMessage, ...]:
+    """What stands before everything else: a config's messages, or an agent's instructions."""
+    instructions = getattr(config, "instructions", None)
+    if instructions:
+        return (LDMessage("system", instructions),)
+    return getattr(config, "messages", None) or ()
+
+
+def parameters_of(config: Any) -> dict[str, Any]:
+    """The model's parameters as plain data, without the tools, which are bound apart."""
+    parameters = {} if config.model is None else config.model.to_dict()["parameters"] or {}
+    return {name: value for name, value in parameters.items() if name not in {"tools", "stream"}}
+
+
+def keywords_for(method: Callable[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as keywords for an SDK's method; what it has no keyword for goes into the request's body."""
+    known = inspect.signature(method).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        return parameters
+    keywords = {name: value for name, value in parameters.items() if name in known}
+    unknown = {name: value for name, value in parameters.items() if name not in known}
+    if unknown:
+        keywords["extra_body"] = {**unknown, **(keywords.get("extra_body") or {})}
+    return keywords
