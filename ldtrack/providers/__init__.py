@@ -11,11 +11,15 @@ from ldtrack.providers.bedrock import BedrockReader
 from ldtrack.providers.bedrock_invoke import BedrockInvokeReader
 from ldtrack.providers.cohere import CohereReader
 from ldtrack.providers.gemini import GeminiReader
+from ldtrack.providers.langchain import LangChainReader
+from ldtrack.providers.langgraph import LangGraphReader
 from ldtrack.providers.mapping import MappingReader
 from ldtrack.providers.mistral import MistralReader
 from ldtrack.providers.ollama import OllamaReader
+from ldtrack.providers.openai_agents import OpenAIAgentsReader
 from ldtrack.providers.openai_chat import OpenAIChatReader
 from ldtrack.providers.openai_responses import OpenAIResponsesReader
+from ldtrack.providers.pydantic_ai import PydanticAIReader
 from ldtrack.providers.registry import ReaderRegistry
 from ldtrack.providers.text import TextReader
 
@@ -25,11 +29,15 @@ __all__ = [
     "BedrockReader",
     "CohereReader",
     "GeminiReader",
+    "LangChainReader",
+    "LangGraphReader",
     "MappingReader",
     "MistralReader",
     "OllamaReader",
+    "OpenAIAgentsReader",
     "OpenAIChatReader",
     "OpenAIResponsesReader",
+    "PydanticAIReader",
     "ReaderRegistry",
     "TextReader",
 ]

@@ -18,11 +18,15 @@ from ldtrack.providers.bedrock_invoke import BedrockInvokeReader
 from ldtrack.providers.cohere import CohereReader
 from ldtrack.providers.fields import comes_from
 from ldtrack.providers.gemini import GeminiReader
+from ldtrack.providers.langchain import LangChainReader
+from ldtrack.providers.langgraph import LangGraphReader
 from ldtrack.providers.mapping import MappingReader
 from ldtrack.providers.mistral import MistralReader
 from ldtrack.providers.ollama import OllamaReader
+from ldtrack.providers.openai_agents import OpenAIAgentsReader
 from ldtrack.providers.openai_chat import OpenAIChatReader
 from ldtrack.providers.openai_responses import OpenAIResponsesReader
+from ldtrack.providers.pydantic_ai import PydanticAIReader
 from ldtrack.providers.text import TextReader
 from ldtrack.typing import Reader
 
@@ -45,6 +49,10 @@ PROVIDERS: Final[tuple[ProviderReader, ...]] = (
     BedrockReader(),
     BedrockInvokeReader(),
     OllamaReader(),
+    LangChainReader(),
+    LangGraphReader(),
+    OpenAIAgentsReader(),
+    PydanticAIReader(),
     TextReader(),
     MappingReader(),  # takes any mapping, so it comes last
 )
