@@ -52,8 +52,22 @@ class LDClientDestination:
     def send(self, claim: Claim) -> None:
         """Queue the claim's events, or raise before the first of them."""
         _, _, events, context = claim
-        # A fresh dict each: the SDK keeps it until it is sent.
-        self._hand_over([(key, context, data.copy(), value) for key, data, value in events])
+        if self.is_async or self._left_over:
+            self._hand_over([(key, context, data.copy(), value) for key, data, value in events])
+            return
+        # What that does, without the list: this is done five times per run.
+        track = self._client.track
+        sent = 0
+        try:
+            for key, data, value in events:
+                track(
+                    key, context, data.copy(), value
+                )  # a fresh dict each: the SDK keeps it until it is sent
+                sent += 1
+        except Exception:
+            if not sent:
+                raise
+            self._left_over.extend((key, context, data.copy(), value) for key, data, value in events[sent:])
 
     async def deliver(self, batch: Batch) -> Receipt:
         """Queue a batch's events, once there is room for them; cancelling it queues none."""
