@@ -17,6 +17,8 @@ __all__ = ["AnthropicReader"]
 _SPOKEN: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 """Which kinds of delta carry what a user waits for, and where."""
 
+_REFUSAL: Final = "refusal"
+
 _FIRST_SIGNS: Final = {
     "message_start": "message",
     "message_delta": "delta",
@@ -61,8 +63,9 @@ class AnthropicReader:
 
 
 def _read_start(event: object) -> Reading | None:
-    usage = _usage_of(field(field(event, "message"), "usage"))
-    return None if usage is None else Reading(usage=usage)
+    message = field(event, "message")
+    reading = Reading(usage=_usage_of(field(message, "usage")), model=name(field(message, "model")))
+    return None if reading == _SILENCE else reading
 
 
 def _read_block_start(event: object) -> Reading | None:
@@ -79,8 +82,10 @@ def _read_message_delta(event: object) -> Reading | None:
     if usage is not None and not (usage.fresh_input or usage.written_input or usage.cached_input):
         # Running totals: an input of nothing after one of something was left out, not used up.
         usage = usage._replace(fresh_input=None, written_input=None, cached_input=None)
-    finished = name(field(field(event, "delta"), "stop_reason")) is not None
-    reading = Reading(usage=usage, finished=finished)
+    reason = name(field(field(event, "delta"), "stop_reason"))
+    reading = Reading(
+        usage=usage, finished=reason is not None, finish_reason=reason, refused=reason == _REFUSAL
+    )
     return None if reading == _SILENCE else reading
 
 
@@ -95,11 +100,15 @@ def _read_error(_event: object) -> Reading:
 def _read_message(message: object) -> Reading:
     blocks = items(field(message, "content"))
     calls = [_tool_call(block, at) for at, block in enumerate(blocks)]
+    reason = name(field(message, "stop_reason"))
     return Reading(
         content=len(blocks) > 0,
         usage=_usage_of(field(message, "usage")),
         tool_calls=tuple(call for call in calls if call is not None),
-        finished=name(field(message, "stop_reason")) is not None,
+        finished=reason is not None,
+        finish_reason=reason,
+        model=name(field(message, "model")),
+        refused=reason == _REFUSAL,
     )
 
 

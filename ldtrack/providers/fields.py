@@ -18,9 +18,12 @@ _FILLABLE: Final = (str, bytes, list, tuple)
 
 
 def field(thing: object, key: str) -> Any:
-    """The key of a mapping or the attribute of an object; ``None`` if there is none."""
+    """The key of a mapping or the attribute of an object; ``None`` if there is none.
+
+    A dict with attributes of its own is asked for those first: they may know more than its keys.
+    """
     try:
-        if isinstance(thing, dict):
+        if type(thing) is dict:
             return thing.get(key)
         found = getattr(thing, key, None)
         return thing.get(key) if found is None and isinstance(thing, Mapping) else found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ldtrack.core.reading import Reading, Wants
+from ldtrack.core.reading import CONTENT, Reading, Wants
 from ldtrack.providers.fields import field, is_error, is_filled, name
 from ldtrack.providers.openai_chat import calls_in
 from ldtrack.providers.usage import usage_of
@@ -33,6 +33,10 @@ _ENVELOPE: Final = frozenset(
 """Names that say something about a chunk and are not what a user waits for."""
 
 
+_REFUSALS: Final = frozenset({"content_filter", "refusal"})
+"""Reasons to stop that mean it."""
+
+
 class MappingReader:
     """Reads any mapping by the usual names.
 
@@ -53,14 +57,21 @@ class MappingReader:
         """What a mapping says under the usual names."""
         said = _said_in(item)
         parts = [item, *(part for part in said if isinstance(part, Mapping))]
+        reasons = [reason for part in parts for reason in _reasons_of(part)]
         content = any(is_filled(one) for part in parts for one in _said_in(part))
         reading = Reading(
             content=content or not (said or _is_envelope(item)),
             usage=usage_of(field(item, "usage")) or usage_of(field(item, "usage_metadata")),
             tool_calls=tuple(call for part in parts for call in calls_in(part, 0)),
-            finished=any(_is_finished(part) for part in parts),
+            finished=len(reasons) > 0 or any(field(part, "done") is True for part in parts),
             failed=is_error(field(item, "error")),
+            finish_reason=reasons[0] if reasons else None,
+            model=name(field(item, "model")),
+            refused=not _REFUSALS.isdisjoint(reasons)
+            or any(is_filled(field(part, "refusal")) for part in parts),
         )
+        if reading == CONTENT:
+            return CONTENT
         return None if reading == _SILENCE else reading
 
 
@@ -81,6 +92,6 @@ def _is_envelope(chunk: Any) -> bool:
         return True
 
 
-def _is_finished(part: object) -> bool:
-    reasons = (field(part, "finish_reason"), field(part, "stop_reason"))
-    return any(name(reason) is not None for reason in reasons) or field(part, "done") is True
+def _reasons_of(part: object) -> list[str]:
+    reasons = [name(field(part, key)) for key in ("finish_reason", "stop_reason")]
+    return [reason for reason in reasons if reason is not None]

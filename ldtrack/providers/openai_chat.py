@@ -1,7 +1,8 @@
 """OpenAI Chat Completions, and the many services that speak it: chunks, whole answers, helper events.
 
 Rule for this file: a chunk and an answer differ in one word (``delta``, ``message``) and are read alike, as
-the SDK's objects and as JSON. The legacy completions, which have ``text`` instead, come along.
+the SDK's objects and as JSON. The legacy completions, which have ``text`` instead, come along. Every chunk
+names the model; it is read where there is more to a chunk than content, as in the first and the last one.
 """
 
 from __future__ import annotations
@@ -13,12 +14,18 @@ from ldtrack.core.reading import CONTENT, Reading, ToolCall, Wants
 from ldtrack.providers.fields import comes_from, count, field, is_error, is_filled, items, name
 from ldtrack.providers.usage import usage_of
 
-__all__ = ["OpenAIChatReader", "calls_in"]
+__all__ = ["OpenAIChatReader", "calls_in", "read_chat"]
 
 _OBJECTS: Final = frozenset({"chat.completion.chunk", "chat.completion", "text_completion"})
 
 _SPOKEN: Final = ("content", "tool_calls", "refusal", "reasoning_content", "reasoning", "reasoning_details")
 """Where a message says something: OpenAI's own names first, then those that others add for reasoning."""
+
+_FILTERS: Final = (
+    *("hate", "self_harm", "sexual", "violence", "profanity", "jailbreak", "indirect_attack"),
+    *("protected_material_text", "protected_material_code", "custom_blocklists"),
+)
+"""What Azure looks for in prompts and answers."""
 
 
 class OpenAIChatReader:
@@ -55,7 +62,7 @@ class OpenAIChatReader:
                 is_plain = type(delta.content) is str and delta.content != "" and not beside_text
         except Exception:  # noqa: BLE001 - it has another shape
             is_plain = False
-        return CONTENT if is_plain else _read_closely(item)
+        return CONTENT if is_plain else read_chat(item)
 
 
 def _is_plain_json(chunk: dict[str, Any]) -> bool:
@@ -66,7 +73,8 @@ def _is_plain_json(chunk: dict[str, Any]) -> bool:
     return type(delta["content"]) is str and delta["content"] != "" and not beside_text
 
 
-def _read_closely(item: Any) -> Reading | None:
+def read_chat(item: Any) -> Reading | None:
+    """All that a chunk, a whole answer or the stream helper says, whoever made it an object."""
     choices = items(field(item, "choices"))
     if not choices and name(field(item, "type")) == "chunk":
         # The stream helper wraps every chunk, and follows it up with events that only repeat parts of it.
@@ -74,7 +82,7 @@ def _read_closely(item: Any) -> Reading | None:
         choices = items(field(item, "choices"))
     elif not choices and (gathered := field(item, "current_completion_snapshot")) is not None:
         # The helper itself: asked for what it gathered of chunks that were read past us.
-        return _read_closely(gathered) or _SILENCE
+        return read_chat(gathered) or _SILENCE
     reasons = [reason for choice in choices if (reason := name(field(choice, "finish_reason")))]
     reading = Reading(
         content=any(_says_something(choice) for choice in choices),
@@ -82,9 +90,13 @@ def _read_closely(item: Any) -> Reading | None:
         tool_calls=tuple(call for at, choice in enumerate(choices) for call in _tool_calls(choice, at)),
         finished=len(reasons) > 0,
         failed="error" in reasons or (not choices and is_error(field(item, "error"))),
+        finish_reason=reasons[0] if reasons else None,
+        refused=any(_is_refused(choice) for choice in choices)
+        or any(_is_filtered(prompt) for prompt in items(field(item, "prompt_filter_results"))),
     )
     if reading == CONTENT:
         return CONTENT
+    reading = reading._replace(model=name(field(item, "model")))
     return None if reading == _SILENCE else reading
 
 
@@ -113,6 +125,18 @@ def _has_any(thing: object, keys: tuple[str, ...]) -> bool:
             if is_filled(field(thing, key)):
                 return True
     return False
+
+
+def _is_refused(choice: object) -> bool:
+    if name(field(choice, "finish_reason")) == "content_filter":
+        return True
+    return is_filled(field(_message_of(choice), "refusal")) or _is_filtered(choice)
+
+
+def _is_filtered(part: object) -> bool:
+    """Whether Azure held back this prompt or choice, rather than only saying what it found in it."""
+    found = field(part, "content_filter_results")
+    return found is not None and any(field(field(found, kind), "filtered") is True for kind in _FILTERS)
 
 
 def _tool_calls(choice: object, at: int) -> Iterator[ToolCall]:

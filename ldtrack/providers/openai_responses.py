@@ -15,6 +15,8 @@ __all__ = ["OpenAIResponsesReader"]
 
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _ITEMS: Final = frozenset({"response.output_item.added", "response.output_item.done"})
+_SPOKEN: Final = "response.output_text.delta"
+_REFUSED: Final = frozenset({"response.refusal.delta", "response.refusal.done"})
 _FINISHED: Final = frozenset({"completed", "incomplete"})
 _FAILED: Final = frozenset({"failed", "cancelled"})
 _NAMED_BY_USER: Final = frozenset({"function_call", "custom_tool_call", "mcp_call"})
@@ -48,12 +50,18 @@ class OpenAIResponsesReader:
             # The stream helper keeps the response that it read past us to itself.
             gathered = field(field(item, "_state"), "_completed_response")
             return _read_response(item if gathered is None else gathered)
-        if kind.endswith(".delta"):
+        if kind == _SPOKEN:
             # Nearly all events.
+            return CONTENT if is_filled(field(item, "delta")) else None
+        if kind in _REFUSED:
+            return _REFUSAL if is_filled(field(item, "delta")) else _REFUSAL_SO_FAR
+        if kind.endswith(".delta"):
             return CONTENT if is_filled(field(item, "delta")) else None
         if kind in _ITEMS:
             call = _tool_call(field(item, "item"), count(field(item, "output_index")))
             return None if call is None else Reading(content=True, tool_calls=(call,))
+        if kind == "response.created":
+            return _read_model(field(item, "response"))
         if kind in _ENDS:
             return _read_response(field(item, "response"), ended_by=kind)
         if kind == "response.image_generation_call.partial_image":
@@ -62,23 +70,44 @@ class OpenAIResponsesReader:
 
 
 _FAILURE: Final = Reading(failed=True)
+_REFUSAL: Final = Reading(content=True, refused=True)
+_REFUSAL_SO_FAR: Final = Reading(refused=True)
+
+
+def _read_model(response: object) -> Reading | None:
+    model = name(field(response, "model"))
+    return None if model is None else Reading(model=model)
 
 
 def _read_response(response: object, ended_by: str | None = None) -> Reading | None:
     status = name(field(response, "status"))
     output = items(field(response, "output"))
     calls = [_tool_call(item, at) for at, item in enumerate(output)]
+    cut_by = name(field(field(response, "incomplete_details"), "reason"))
     reading = Reading(
         content=len(output) > 0,
         usage=usage_of(field(response, "usage")),
         tool_calls=tuple(call for call in calls if call is not None),
         finished=status in _FINISHED or (ended_by is not None and ended_by != "response.failed"),
         failed=status in _FAILED or ended_by == "response.failed",
+        finish_reason=cut_by or _end_of(status, ended_by),
+        model=name(field(response, "model")),
+        refused=cut_by == "content_filter" or any(_is_refusal(item) for item in output),
     )
     return None if reading == _SILENCE else reading
 
 
 _SILENCE: Final = Reading()
+
+
+def _end_of(status: str | None, ended_by: str | None) -> str | None:
+    if status in _FINISHED or status in _FAILED:
+        return status
+    return None if ended_by is None else ended_by.removeprefix("response.")
+
+
+def _is_refusal(item: object) -> bool:
+    return any(name(field(part, "type")) == "refusal" for part in items(field(item, "content")))
 
 
 def _tool_call(item: object, at: int | None) -> ToolCall | None:

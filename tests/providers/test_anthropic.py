@@ -20,6 +20,8 @@ from ldtrack.core.values import Ending, TokenUsage
 from ldtrack.providers import AnthropicReader
 
 READER = AnthropicReader()
+MODEL = "claude-sonnet-4-20250514"
+"""What recorded messages name."""
 START = {"type": "message_start", "message": message(stop_reason=None)}
 
 
@@ -104,7 +106,7 @@ def test_two_nameless_or_idless_tools() -> None:
 def test_input_is_everything_that_was_billed_as_input() -> None:
     """Tokens read afresh, written to the cache and read from it are three counts of one input."""
     report = UsageReport(output=1, cached_input=4, fresh_input=5, written_input=3)
-    assert READER.read(START) == Reading(usage=report)
+    assert READER.read(START) == Reading(usage=report, model=MODEL)
     assert report.usage().input == 12
 
 
@@ -243,6 +245,15 @@ def test_a_stop_event_with_the_message_is_only_a_stop() -> None:
     """The helper puts the whole message into its last event; its usage and calls are known by then."""
     block = {"type": "tool_use", "id": "other", "name": "weather", "input": {}}
     assert READER.read({"type": "message_stop", "message": message(block)}) == Reading(finished=True)
+
+
+@pytest.mark.parametrize("reason", ["end_turn", "max_tokens", "tool_use", "pause_turn", "refusal"])
+def test_why_it_stopped(reason: str) -> None:
+    """In a stream and in a whole message; declining is a reason to stop, and no failure."""
+    for folded in (fold([START, *message_end(reason)]), fold([message(stop_reason=reason)])):
+        assert (folded.meter.finish_reason, folded.meter.model) == (reason, MODEL)
+        assert folded.meter.refused is (reason == "refusal")
+        assert folded.ending is Ending.COMPLETED
 
 
 def test_a_whole_message() -> None:

@@ -14,6 +14,8 @@ from ldtrack.core.values import Ending, TokenUsage
 from ldtrack.providers import OpenAIChatReader
 
 READER = OpenAIChatReader()
+MODEL = "gpt-4o-2024-08-06"
+"""What recorded chunks and answers name."""
 
 
 class Complete(SimpleNamespace):
@@ -74,26 +76,31 @@ def test_a_chunk_of_content_alone_costs_no_allocation(delta: dict[str, Any], sha
 
 
 def test_a_chunk_that_says_nothing_reads_as_nothing(shaped: Any) -> None:
-    """A role-only preamble is no reading at all."""
-    assert READER.read(shaped(chat_chunk({"role": "assistant", "content": ""}))) is None
+    """A role-only preamble that names no model is no reading at all."""
+    assert READER.read(shaped(chat_chunk({"role": "assistant", "content": ""}, model=""))) is None
+
+
+def test_a_preamble_names_the_model(shaped: Any) -> None:
+    """The first chunk tells which model answers, so that a stream closed early knows."""
+    assert READER.read(shaped(chat_chunk({"role": "assistant", "content": ""}))) == Reading(model=MODEL)
 
 
 def test_usage_in_a_chunk_without_choices(shaped: Any) -> None:
     """The final chunk that OpenAI sends on request: no choices, all counts, details broken out."""
     reading = READER.read(shaped(chat_chunk(usage=CHAT_USAGE)))
-    assert reading == Reading(usage=UsageReport(12, 7, 19, cached_input=4, reasoning=3))
+    assert reading == Reading(usage=UsageReport(12, 7, 19, cached_input=4, reasoning=3), model=MODEL)
 
 
 def test_text_with_the_finish_reason(shaped: Any) -> None:
     """Some services end with the last text instead of after it."""
     chunk = shaped(chat_chunk({"content": "Hi"}, finish_reason="stop"))
-    assert READER.read(chunk) == Reading(content=True, finished=True)
+    assert READER.read(chunk) == Reading(content=True, finished=True, finish_reason="stop", model=MODEL)
 
 
 def test_text_with_usage(shaped: Any) -> None:
     """Some services report running totals with every text."""
     chunk = shaped(chat_chunk({"content": "Hi"}, usage={"completion_tokens": 1}))
-    assert READER.read(chunk) == Reading(content=True, usage=UsageReport(output=1))
+    assert READER.read(chunk) == Reading(content=True, usage=UsageReport(output=1), model=MODEL)
 
 
 def test_everything_in_one_chunk(shaped: Any) -> None:
@@ -106,6 +113,8 @@ def test_everything_in_one_chunk(shaped: Any) -> None:
         usage=UsageReport(12, 7, 19, cached_input=4, reasoning=3),
         tool_calls=(ToolCall("call_1", "search"),),
         finished=True,
+        finish_reason="tool_calls",
+        model=MODEL,
     )
 
 
@@ -123,13 +132,16 @@ def test_a_call_beside_text_is_not_overlooked(beside: dict[str, Any], shaped: An
 @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter", "function_call"])
 def test_any_finish_reason_is_the_finish_mark(reason: str, shaped: Any) -> None:
     """A stream that gave its reason to stop was not cut off."""
-    assert READER.read(shaped(chat_chunk(finish_reason=reason))) == Reading(finished=True)
+    reading = READER.read(shaped(chat_chunk(finish_reason=reason)))
+    refused = reason == "content_filter"
+    assert reading == Reading(finished=True, finish_reason=reason, model=MODEL, refused=refused)
 
 
 def test_an_error_finish_is_a_failure(shaped: Any) -> None:
     """Gateways report a provider that failed in mid-stream by this finish reason."""
     chunk = chat_chunk({"content": ""}, finish_reason="error", error={"code": 502, "message": "gone"})
-    assert READER.read(shaped(chunk)) == Reading(finished=True, failed=True)
+    expected = Reading(finished=True, failed=True, finish_reason="error", model=MODEL)
+    assert READER.read(shaped(chunk)) == expected
 
 
 @pytest.mark.parametrize(
@@ -147,7 +159,57 @@ def test_several_choices(shaped: Any) -> None:
     second = {"index": 1, "delta": chat_tool_delta(0, name="search"), "finish_reason": None}
     third = {"index": 2, "delta": chat_tool_delta(0, name="search"), "finish_reason": None}
     reading = READER.read(shaped(chat_chunk() | {"choices": [first, second, third]}))
-    assert reading == Reading(content=True, tool_calls=(ToolCall("1.0", "search"), ToolCall("2.0", "search")))
+    calls = (ToolCall("1.0", "search"), ToolCall("2.0", "search"))
+    assert reading == Reading(content=True, tool_calls=calls, model=MODEL)
+
+
+def test_the_first_choice_says_why_it_stopped(shaped: Any) -> None:
+    """Of several choices, the first one's reason stands for the answer; any of them may be refused."""
+    choices = [
+        {"index": at, "delta": {}, "finish_reason": why} for at, why in enumerate(["stop", "content_filter"])
+    ]
+    reading = READER.read(shaped(chat_chunk() | {"choices": choices}))
+    assert reading == Reading(finished=True, finish_reason="stop", model=MODEL, refused=True)
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        pytest.param(chat_chunk({"content": None, "refusal": "I'm sorry"}), id="refusal"),
+        pytest.param(chat_answer(None, refusal="I'm sorry"), id="whole refusal"),
+        pytest.param(chat_chunk(finish_reason="content_filter"), id="filter"),
+        pytest.param(
+            chat_chunk()
+            | {"choices": [{"index": 0, "content_filter_results": {"violence": {"filtered": True}}}]},
+            id="Azure's verdict on the answer",
+        ),
+        pytest.param(
+            chat_chunk(
+                prompt_filter_results=[
+                    {"prompt_index": 0, "content_filter_results": {"jailbreak": {"filtered": True}}}
+                ]
+            ),
+            id="Azure's verdict on the prompt",
+        ),
+    ],
+)
+def test_refusals(chunk: dict[str, Any], shaped: Any) -> None:
+    """The model declines, or a filter stops it; neither is a failure."""
+    reading = READER.read(shaped(chunk))
+    assert reading is not None
+    assert reading.refused
+    assert not reading.failed
+
+
+@pytest.mark.parametrize(
+    "found",
+    [{}, None, "odd", {"hate": {"filtered": False, "severity": "safe"}}, {"hate": {"filtered": "yes"}}],
+    ids=["nothing", "null", "odd", "harmless", "no verdict"],
+)
+def test_what_a_filter_lets_pass_is_no_refusal(found: Any, shaped: Any) -> None:
+    """Azure annotates every chunk with what it found."""
+    choice = {"index": 0, "delta": {"role": "assistant"}, "content_filter_results": found}
+    assert READER.read(shaped(chat_chunk() | {"choices": [choice]})) == Reading(model=MODEL)
 
 
 def test_choices_that_come_one_by_one(shaped: Any) -> None:
@@ -316,10 +378,11 @@ def test_counts_that_are_no_counts(field: str, odd: Any) -> None:
 
 def test_usage_without_counts_is_no_usage() -> None:
     """An empty usage object reports nothing, not zero."""
-    assert READER.read(chat_chunk(usage={"cost": 0.1})) is None
+    assert READER.read(chat_chunk(usage={"cost": 0.1})) == Reading(model=MODEL)
 
 
 def test_cached_tokens_under_their_other_name() -> None:
     """DeepSeek breaks cached tokens out without a details object."""
     usage = {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19, "prompt_cache_hit_tokens": 8}
-    assert READER.read(chat_chunk(usage=usage)) == Reading(usage=UsageReport(12, 7, 19, cached_input=8))
+    expected = Reading(usage=UsageReport(12, 7, 19, cached_input=8), model=MODEL)
+    assert READER.read(chat_chunk(usage=usage)) == expected

@@ -21,6 +21,8 @@ from ldtrack.core.values import Ending, TokenUsage
 from ldtrack.providers import OpenAIResponsesReader
 
 READER = OpenAIResponsesReader()
+MODEL = "gpt-4o-2024-08-06"
+"""What recorded responses name."""
 USAGE = UsageReport(12, 7, 19, cached_input=4, reasoning=3)
 
 
@@ -28,7 +30,6 @@ USAGE = UsageReport(12, 7, 19, cached_input=4, reasoning=3)
     "kind",
     [
         "output_text",
-        "refusal",
         "reasoning_text",
         "reasoning_summary_text",
         "function_call_arguments",
@@ -45,10 +46,50 @@ def test_deltas_are_content(kind: str) -> None:
     assert READER.read(response_delta(kind, "")) is None
 
 
+def test_a_refusal_in_a_stream() -> None:
+    """Its text is what the user waits for; the event that ends it repeats it."""
+    assert READER.read(response_delta("refusal", "I'm")) == Reading(content=True, refused=True)
+    assert READER.read(response_delta("refusal", "")) == Reading(refused=True)
+    assert READER.read(response_event("refusal.done", refusal="I'm sorry")) == Reading(refused=True)
+
+
+def test_the_preamble_names_the_model() -> None:
+    """So that a stream closed early knows which one answered."""
+    assert READER.read(response_event("created", response=response("in_progress"))) == Reading(model=MODEL)
+    assert READER.read(response_event("created", response=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("beside", "reason", "refused"),
+    [
+        ({"incomplete_details": {"reason": "max_output_tokens"}}, "max_output_tokens", False),
+        ({"incomplete_details": {"reason": "content_filter"}}, "content_filter", True),
+        ({"incomplete_details": {"reason": None}}, "incomplete", False),
+        ({}, "incomplete", False),
+    ],
+    ids=["limit", "filter", "no reason", "no details"],
+)
+def test_why_a_response_is_incomplete(beside: dict[str, Any], reason: str, refused: bool) -> None:
+    """Cut by a limit or by a filter, at the end of a stream or as a whole; never a failure."""
+    answer = response("incomplete", **beside)
+    for item in (answer, response_event("incomplete", response=answer)):
+        meter = fold([item]).meter
+        assert (meter.finish_reason, meter.refused, meter.model) == (reason, refused, MODEL)
+        assert meter.finished
+        assert not meter.failed
+
+
+def test_a_refusal_in_a_whole_response() -> None:
+    """A part of a message says so, and the response is complete."""
+    refusal = {**response_text_item(), "content": [{"type": "refusal", "refusal": "I'm sorry"}]}
+    meter = fold([response("completed", response_text_item("Hi"), refusal)]).meter
+    assert (meter.refused, meter.finish_reason, meter.finished) == (True, "completed", True)
+    assert not fold([response("completed", response_text_item("Hi"))]).meter.refused
+
+
 @pytest.mark.parametrize(
     "event",
     [
-        response_event("created", response=response("in_progress")),
         response_event("queued", response=response("queued")),
         response_event("in_progress", response=response("in_progress")),
         response_event("output_item.added", output_index=0, item=response_text_item()),
@@ -145,27 +186,28 @@ def test_calls_are_found_in_the_final_response_alone() -> None:
 @pytest.mark.parametrize(
     ("end", "reading"),
     [
-        ("completed", Reading(content=False, usage=USAGE, finished=True)),
-        ("incomplete", Reading(content=False, usage=USAGE, finished=True)),
+        ("completed", Reading(usage=USAGE, finished=True)),
+        ("incomplete", Reading(usage=USAGE, finished=True)),
         ("failed", Reading(failed=True)),
     ],
 )
 def test_how_a_stream_ends(end: str, reading: Reading) -> None:
     """Completed and incomplete are finish marks; failed is a failure, of which there is no usage."""
-    assert READER.read(response_event(end, response=response(end))) == reading
+    expected = reading._replace(finish_reason=end, model=MODEL)
+    assert READER.read(response_event(end, response=response(end))) == expected
 
 
 @pytest.mark.parametrize("end", ["completed", "incomplete", "failed"])
 def test_the_event_says_how_it_ended_even_if_the_response_does_not(end: str) -> None:
     """Gateways leave the status out."""
     reading = READER.read(response_event(end, response=None))
-    assert reading == Reading(finished=end != "failed", failed=end == "failed")
+    assert reading == Reading(finished=end != "failed", failed=end == "failed", finish_reason=end)
 
 
 def test_a_failed_response_keeps_the_usage_it_reports() -> None:
     """What was used before the failure was used."""
     event = response_event("failed", response=response("failed", usage=RESPONSE_USAGE))
-    assert READER.read(event) == Reading(usage=USAGE, failed=True)
+    assert READER.read(event) == Reading(usage=USAGE, failed=True, finish_reason="failed", model=MODEL)
 
 
 def test_an_error_event_is_a_failure() -> None:
@@ -216,5 +258,6 @@ def test_an_empty_response(output: list[Any], is_content: bool) -> None:
 
 
 def test_a_response_that_says_nothing_yet() -> None:
-    """A queued response without output is no reading."""
-    assert READER.read(response("queued")) is None
+    """A queued response has nothing but its model to tell."""
+    assert READER.read(response("queued")) == Reading(model=MODEL)
+    assert READER.read(response("queued", model=None)) is None

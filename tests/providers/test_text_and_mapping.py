@@ -95,7 +95,7 @@ SPOKEN = (
     *("token", "message", "refusal", "reasoning", "reasoning_content", "thinking", "tool_calls"),
 )
 ENVELOPE = (
-    *("type", "event", "id", "object", "model", "created", "created_at", "role", "index", "name"),
+    *("type", "event", "id", "object", "created", "created_at", "role", "index", "name"),
     *("usage", "usage_metadata", "status"),
 )
 
@@ -157,17 +157,47 @@ def test_tool_calls(chunk: dict[str, Any], calls: list[ToolCall]) -> None:
 
 
 @pytest.mark.parametrize(
-    "chunk",
+    ("chunk", "reason"),
     [
-        {"finish_reason": "stop"},
-        {"stop_reason": "end_turn"},
-        {"done": True},
-        {"delta": {"finish_reason": "stop"}},
+        ({"finish_reason": "stop"}, "stop"),
+        ({"stop_reason": "end_turn"}, "end_turn"),
+        ({"done": True}, None),
+        ({"delta": {"finish_reason": "stop"}}, "stop"),
     ],
 )
-def test_finish_marks(chunk: dict[str, Any]) -> None:
-    """After one of these, closing the stream misses nothing."""
-    assert MAPPING.read(chunk) == Reading(finished=True)
+def test_finish_marks(chunk: dict[str, Any], reason: str | None) -> None:
+    """After one of these, closing the stream misses nothing; the reason is kept."""
+    assert MAPPING.read(chunk) == Reading(finished=True, finish_reason=reason)
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"finish_reason": "content_filter"},
+        {"stop_reason": "refusal"},
+        {"refusal": "I'm sorry"},
+        {"delta": {"refusal": "I'm sorry"}},
+        {"message": {"stop_reason": "refusal"}},
+    ],
+)
+def test_refusals(chunk: dict[str, Any]) -> None:
+    """Under the names that OpenAI and Anthropic use, here or one level down."""
+    reading = MAPPING.read(chunk)
+    assert reading is not None
+    assert reading.refused
+    assert not reading.failed
+
+
+def test_no_refusal() -> None:
+    """An empty one, as JSON has it for an ordinary answer."""
+    assert MAPPING.read({"text": "Hi", "refusal": None, "finish_reason": None}) is CONTENT
+
+
+def test_the_model() -> None:
+    """Wherever it is named; text that names none is the shared reading."""
+    assert MAPPING.read({"type": "start", "model": "m"}) == Reading(model="m")
+    assert MAPPING.read({"text": "Hi", "model": "m"}) == Reading(content=True, model="m")
+    assert MAPPING.read({"text": "Hi"}) is CONTENT
 
 
 def test_a_stream_without_finish_mark_is_complete() -> None:
