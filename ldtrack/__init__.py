@@ -10,6 +10,12 @@ async for chunk in run.stream(openai_stream):
 
 from __future__ import annotations
 
+from ldtrack.agents.conversation import Conversation
+from ldtrack.agents.evaluator import Evaluations, JudgePolicy
+from ldtrack.agents.judge import Judge
+from ldtrack.agents.managed import ManagedAgent, ManagedModel
+from ldtrack.agents.results import ManagedResult
+from ldtrack.agents.streams import ManagedStream
 from ldtrack.client import AIClient
 from ldtrack.configs.types import (
     AIAgentConfig,
@@ -32,12 +38,22 @@ from ldtrack.core.values import (
     Outcome,
     TokenUsage,
 )
-from ldtrack.exceptions import DuplicateError, InvalidTokenError, LdtrackError, LedgerError, MisuseError
+from ldtrack.exceptions import (
+    DuplicateError,
+    InvalidTokenError,
+    LdtrackError,
+    LedgerError,
+    MisuseError,
+    NoRunnerError,
+    RoundLimitError,
+)
 from ldtrack.ids import VERSION as __version__  # noqa: N811 - a constant there, a dunder by convention here
 from ldtrack.ledgers import MemoryLedger
+from ldtrack.running import RunnerResult
 from ldtrack.tracking.recorder import Stats
 from ldtrack.tracking.run import Run
 from ldtrack.tracking.stream import TrackedStream
+from ldtrack.tracking.threaded import in_thread
 from ldtrack.tracking.tracker import Tracker
 from ldtrack.typing import FlushResult
 
@@ -50,30 +66,42 @@ __all__ = [
     "AICompletionConfigDefault",
     "AIJudgeConfig",
     "AIJudgeConfigDefault",
+    "Conversation",
     "DuplicateError",
     "Ending",
+    "Evaluations",
     "Feedback",
     "FlushResult",
     "InvalidTokenError",
+    "Judge",
     "JudgeConfiguration",
+    "JudgePolicy",
     "JudgeResult",
     "LDAIMetrics",
     "LDMessage",
     "LDTool",
     "LdtrackError",
     "LedgerError",
+    "ManagedAgent",
+    "ManagedModel",
+    "ManagedResult",
+    "ManagedStream",
     "MemoryLedger",
     "MetricSummary",
     "MisuseError",
     "ModelConfig",
+    "NoRunnerError",
     "Outcome",
     "Privacy",
     "ProviderConfig",
+    "RoundLimitError",
     "Run",
+    "RunnerResult",
     "Stats",
     "TokenSigner",
     "TokenUsage",
     "TrackedStream",
     "Tracker",
     "__version__",
+    "in_thread",
 ]

@@ -98,8 +98,45 @@ async def migrating() -> AsyncIterator[Namespace]:
     assert [event.key for event in client.events][-1] == "$ld:ai:generation:success"
 
 
+@contextlib.asynccontextmanager
+async def managed() -> AsyncIterator[Namespace]:
+    """Flags of a model, an agent and a judge, and a provider of the user's own."""
+    config = {**FLAG, "provider": {"name": "openai"}}
+    client = RecordingClient(
+        {
+            "support-chat": config,
+            "judged-chat": {
+                **config,
+                "judgeConfiguration": {"judges": [{"key": "kindness", "samplingRate": 1}]},
+            },
+            "kindness": {
+                **config,
+                "_ldMeta": {"enabled": True, "mode": "judge"},
+                "evaluationMetricKey": "kindness",
+            },
+            "weather-agent": {**config, "_ldMeta": {"enabled": True, "mode": "agent"}},
+        }
+    )
+
+    async def acme(model: str, messages: Any) -> dict[str, Any]:
+        return {"content": "Hello.", "usage": {"input_tokens": 3, "output_tokens": 4}}
+
+    tracker = (await AIClient(client).completion_config("support-chat", ADA)).create_tracker()
+    yield {
+        "ld_client": client,
+        "context": ADA,
+        "acme": acme,
+        "tracker": tracker,
+        "save": lambda token: None,
+        "print": lambda *said, **how: None,
+    }
+    scores = [event.metric_value for event in client.events if event.key == "kindness"]
+    assert scores == [0.9, 0.9], "of the judge that was attached, and of the one that was called"
+
+
 PRELUDES: dict[str, Callable[[], AbstractAsyncContextManager[Namespace]]] = {
     "concepts.md": concepts,
+    "managed.md": managed,
     "migrating.md": migrating,
 }
 ELSEWHERE = {"README.md", "testing.md"}

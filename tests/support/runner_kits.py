@@ -13,6 +13,7 @@ from typing import Any
 import anthropic
 import attrs
 import openai
+import pydantic
 from fake_http import FakeServer, anthropic_client, broken_connection, openai_client
 from recorded import (
     CHAT_USAGE,
@@ -141,7 +142,7 @@ class LangChainKit(OpenAIKit):
         def make(config: Any) -> Any:
             return ChatOpenAI(
                 model=config.model.name,
-                api_key="none",
+                api_key=pydantic.SecretStr("none"),
                 base_url="http://fake",
                 http_async_client=self.server.client_for(openai),
                 max_retries=0,

@@ -27,26 +27,37 @@ from ldtrack import (
     AICompletionConfigDefault,
     AIJudgeConfig,
     AIJudgeConfigDefault,
+    Conversation,
     DuplicateError,
     Ending,
+    Evaluations,
     Feedback,
     FlushResult,
     InvalidTokenError,
+    Judge,
     JudgeConfiguration,
+    JudgePolicy,
     JudgeResult,
     LDAIMetrics,
     LDMessage,
     LDTool,
     LdtrackError,
     LedgerError,
+    ManagedAgent,
+    ManagedModel,
+    ManagedResult,
+    ManagedStream,
     MemoryLedger,
     MetricSummary,
     MisuseError,
     ModelConfig,
+    NoRunnerError,
     Outcome,
     Privacy,
     ProviderConfig,
+    RoundLimitError,
     Run,
+    RunnerResult,
     Stats,
     TokenSigner,
     TokenUsage,
@@ -63,8 +74,14 @@ from ldtrack.delivery import (
     RelayStats,
 )
 from ldtrack.ledgers import PostgresLedger, RedisLedger, SQLiteLedger
+from ldtrack.providers.runners.anthropic import AnthropicRunners
+from ldtrack.providers.runners.langchain import LangChainRunners
+from ldtrack.providers.runners.openai import OpenAIRunners
+from ldtrack.running import Calls, PlainRunner, Runner, RunnerFactory, Schema, StreamingRunner
 from ldtrack.testing import (
     AsyncRecordingClient,
+    FakeRunner,
+    FakeRunners,
     ManualClock,
     RecordedEvent,
     Recording,
@@ -405,6 +422,8 @@ async def streams(
     assert_type(tracker.stream(waiting), TrackedStream[str])
     assert_type(tracker.stream(manager), TrackedStream[bytes])
     assert_type(tracker.stream(both), TrackedStream[int])
+    assert_type(tracker.stream(ldtrack.in_thread([b"body"])), TrackedStream[bytes])
+    assert_type(tracker.stream(ldtrack.in_thread(lambda: iter([1.5]))), TrackedStream[float])
 
     opened: AsyncStream[ChatCompletionChunk] = await sdk.chat.completions.create(
         model="gpt", messages=[], stream=True
@@ -440,7 +459,7 @@ def errors(error: Exception) -> str:
         case MisuseError():
             runtime: RuntimeError = error
             return str(runtime)
-        case LedgerError() | DuplicateError():
+        case LedgerError() | DuplicateError() | NoRunnerError() | RoundLimitError():
             ours: LdtrackError = error
             return str(ours)
     raise error
@@ -483,3 +502,86 @@ async def deliver(clock: ManualClock) -> None:
     assert_type(destination.accepted, dict[str, Batch])
     assert_type(await backlog.standing(), Standing)
     assert_type(backlog.aside(), list[Aside])
+
+
+async def managed(ld: LDClient, context: Context, client: openai.AsyncOpenAI) -> None:
+    """Models, agents and judges that measure themselves."""
+    ours: dict[str, RunnerFactory] = {
+        "openai": OpenAIRunners(client),
+        "anthropic": AnthropicRunners(),
+        "google": LangChainRunners(),
+    }
+    ai = AIClient(ld, runners=ours, judges=JudgePolicy(timeout=10, at_once=2))
+    model = await ai.create_model("key", context, default_ai_provider="openai", tools={"now": lambda: "noon"})
+    assert_type(model, ManagedModel | None)
+    if model is None:
+        return
+    assert_type(model.config, AICompletionConfig)
+    assert_type(model.runner, Runner | PlainRunner)
+    result = await model.run("Hi", {"type": "object"})
+    assert_type(result, ManagedResult)
+    assert_type(result.content, str)
+    assert_type(result.metrics, MetricSummary)
+    assert_type(result.parsed, Mapping[str, Any] | None)
+    assert_type(result.resumption_token, str)
+    assert_type(result.evaluations, Evaluations)
+    assert_type(await result.evaluations, tuple[JudgeResult, ...])
+    assert_type(result.evaluations.done(), bool)
+    async with model.stream([LDMessage("user", "Hi")]) as stream:
+        assert_type(stream, ManagedStream)
+        async for text in stream:
+            assert_type(text, str)
+    assert_type(stream.result, ManagedResult)
+    await stream.aclose()
+    conversation = model.conversation([LDMessage("user", "Hi")])
+    assert_type(conversation, Conversation)
+    assert_type(await conversation.run("And?"), ManagedResult)
+    assert_type(conversation.stream("And?"), ManagedStream)
+    assert_type(conversation.messages, tuple[LDMessage, ...])
+    await model.run(7)  # type: ignore[arg-type]
+
+    agent = await ai.create_agent("key", context, {"now": lambda: "noon"}, AIAgentConfigDefault())
+    assert_type(agent, ManagedAgent | None)
+    judge = await ai.create_judge("key", context, AIJudgeConfigDefault(), {"tone": "kind"})
+    assert_type(judge, Judge | None)
+    if judge is not None:
+        assert_type(await judge.evaluate("Hi", "Hello", 0.5), JudgeResult)
+        answer = RunnerResult(content="Hello")
+        assert_type(await judge.evaluate_messages([LDMessage("user", "Hi")], answer), JudgeResult)
+
+
+def runners(context: Context) -> None:
+    """What others write for providers of theirs."""
+
+    class Mine:
+        async def run(self, input: Any, output_type: Schema | None = None, *, calls: Calls) -> RunnerResult:
+            said = await calls.call(model(input))
+            return RunnerResult(content=said, parsed={}, metrics=LDAIMetrics())
+
+    class Plain:
+        async def run(self, input: str, output_type: dict[str, Any] | None = None) -> RunnerResult:
+            return RunnerResult(content=input)
+
+    async def model(input: Any) -> str:
+        return str(input)
+
+    class Factory:
+        def create_model(self, config: Any, tools: Any = None) -> Mine | Plain:
+            return Plain() if tools else Mine()
+
+        def create_agent(self, config: Any, tools: Any) -> None:
+            return None
+
+    factory: RunnerFactory = Factory()
+    fakes: RunnerFactory = FakeRunners(
+        "Hello", {"score": 1}, ValueError(), lambda messages: messages[-1].content
+    )
+    fake = FakeRunners("Hello").create_model(AICompletionConfig(key="k", enabled=True, new_tracker=_never))
+    assert_type(fake, FakeRunner)
+    streaming: StreamingRunner = fake
+    both: tuple[RunnerFactory, RunnerFactory, StreamingRunner] = (factory, fakes, streaming)
+    recording(runners={"openai": both[0]})
+
+
+def _never() -> Tracker:
+    raise NotImplementedError
