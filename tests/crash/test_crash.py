@@ -2,10 +2,6 @@
 
 A few kills per ledger wherever the tests run, hundreds in the nox session `crash`, and as many as wanted by
 `python tests/crash/run.py --kills 5000`.
-
-Open defect: over Redis, whose server is killed as well, one of ten trials of 300 kills has lost the claims
-of one commit. Until that is explained the ledger is documented as experimental, and its trial here is
-short; the script looks for it: `python tests/crash/run.py --ledger redis --kills 3000`.
 """
 
 from __future__ import annotations
@@ -16,15 +12,10 @@ import pytest
 from crashtest.plan import LEDGERS
 from crashtest.trial import table_of, try_it
 
-SHORT = 12
-"""So few kills are over before the open defect above has been seen."""
-
 
 @pytest.mark.parametrize("place", LEDGERS, indirect=True)
 def test_what_was_acknowledged_arrives_once(place, tmp_path, seed, kills, capsys) -> None:
     """Writers and relays die at random instants, the endpoint misbehaves, and nothing is lost or doubled."""
-    if place.ledger == "redis":
-        kills = min(kills, SHORT)
     report = try_it(place, tmp_path / "children", seed=seed, kills=kills)
 
     with capsys.disabled():

@@ -28,13 +28,13 @@ __all__ = ["RedisLedger"]
 class RedisLedger(DurableLedger):
     """Records claims in Redis or Valkey, from version 6.2, which any number of processes and hosts may share.
 
-    It is experimental: a crash test that kills the server has once lost an acknowledged commit.
-
     What an ``await tracker.track_...`` has recorded is as safe as the server keeps it. With ``appendonly
     yes`` and ``appendfsync always`` it survives a crash of the server's machine; with ``everysec`` the last
     second or two may be lost then; without ``appendonly`` all since the last snapshot. A failover to a
     replica loses what the replica had not received: ``wait_replicas`` says how many must have it before a
     claim counts as recorded, on a server that is no cluster. ``maxmemory-policy`` must be ``noeviction``.
+    ``aof-load-truncated`` must be ``no``, with ``redis-check-aof --fix`` run before the server starts: else a
+    second crash may lose what was recorded after the first.
 
     ``url`` begins with ``redis://``, ``rediss://`` for TLS, or ``unix://``; of a cluster, any node will do.
     ``name`` keeps several ledgers on one server apart. ``shards`` spreads a ledger over the nodes of a
