@@ -3,8 +3,8 @@
 Each caller is a task that records runs of seven events in five claims, one ``await`` after the other, each
 run for a context of its own. The ledger, the number of callers and the collector are varied in turns.
 ``whole runs`` are ``async with tracker.run()`` round a stream: what they claim is submitted together when
-they end. The last table sets one lonely ``await`` beside one bare insert of the same row into a SQLite file
-on the same disk.
+they end. The last table sets one lonely ``await`` beside one bare insert of such a row into a SQLite file on
+the same disk, during which the event loop stands still, and beside the same insert made in a thread.
 
 Python's cyclic collector walks over every live object now and then, and ten thousand waiting tasks are many.
 So there are two figures: with the collector as it is, and as services commonly set it after they have
@@ -16,10 +16,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import queue
 import sqlite3
 import statistics
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from operator import sub
 from pathlib import Path
 from time import perf_counter_ns
@@ -183,26 +185,57 @@ def table_of(samples: dict[Setting, list[Sample]]) -> tuple[list[list[str]], dic
 # One lonely await
 
 
-def bare_insert(path: Path, level: str, body: str) -> Callable[[int], list[int]]:
+class Bare:
     """One insert and its sync, without anything around: what a file can do."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA page_size = 8192")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {level}")
-    connection.execute(
-        "CREATE TABLE claims (run_id TEXT, place INTEGER, body TEXT, PRIMARY KEY (run_id, place))"
-    )
-    serial = iter(range(10**9))
 
-    def insert(count: int) -> list[int]:
-        taken = []
-        for _ in range(count):
-            started = perf_counter_ns()
-            connection.execute("INSERT INTO claims VALUES (?, 0, ?)", (f"run-{next(serial):033d}", body))
-            taken.append(perf_counter_ns() - started)
-        return taken
+    def __init__(self, path: Path, level: str) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        for pragma in ("page_size = 8192", "journal_mode = WAL", f"synchronous = {level}"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._connection.execute(
+            "CREATE TABLE claims (run_id TEXT, place INTEGER, body TEXT, PRIMARY KEY (run_id, place))"
+        )
+        self._serial = iter(range(10**9))
 
-    return insert
+    def insert(self) -> None:
+        row = f"run-{next(self._serial):033d}", "x" * 300
+        self._connection.execute("INSERT INTO claims VALUES (?, 0, ?)", row)
+
+    async def here(self) -> None:
+        """On the event loop, which stands still meanwhile."""
+        self.insert()
+
+
+class Threaded:
+    """The same insert in a thread, awaited: the least there is for whom the loop must not stand still."""
+
+    def __init__(self, bare: Bare) -> None:
+        self._inbox: queue.SimpleQueue[asyncio.Future[None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, args=(bare,))
+        self._thread.start()
+
+    def _serve(self, bare: Bare) -> None:
+        while (future := self._inbox.get()) is not None:
+            bare.insert()
+            future.get_loop().call_soon_threadsafe(future.set_result, None)
+
+    async def insert(self) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._inbox.put(future)
+        await future
+
+    def close(self) -> None:
+        self._inbox.put(None)
+        self._thread.join()
+
+
+async def timed(step: Callable[[], Awaitable[object]], count: int) -> list[int]:
+    taken = []
+    for _ in range(count):
+        started = perf_counter_ns()
+        await step()
+        taken.append(perf_counter_ns() - started)
+    return taken
 
 
 async def lonely(ground: Places, repetitions: int) -> tuple[list[list[str]], dict[str, Any]]:
@@ -213,42 +246,35 @@ async def lonely(ground: Places, repetitions: int) -> tuple[list[list[str]], dic
             ai = AIClient(ForgetfulClient(), ledger=ledger, usage_events=False)
             default = AICompletionConfigDefault(model=ModelConfig("gpt"))
             config = await ai.completion_config("benchmark", Context.create("benchmark"), default)
-            insert = bare_insert(Path(spot.address).with_name("bare.db"), level, "x" * 300)
-
-            async def claims(count: int, config: Any = config) -> list[int]:
-                taken = []
-                for _ in range(count):
-                    tracker = config.create_tracker()
-                    started = perf_counter_ns()
-                    await tracker.track_success()
-                    taken.append(perf_counter_ns() - started)
-                return taken
-
-            insert(1_200), await claims(1_200)
-            bare, ours, ratios = [], [], []
+            bare = Bare(Path(spot.address).with_name("bare.db"), level)
+            threaded = Threaded(Bare(Path(spot.address).with_name("threaded.db"), level))
+            rivals: dict[str, Callable[[], Awaitable[object]]] = {
+                "bare": bare.here,
+                "threaded": threaded.insert,
+                "await": lambda config=config: config.create_tracker().track_success(),
+            }
+            for step in rivals.values():
+                await timed(step, 1_200)  # until the logs beside the files grow no more
+            taken: dict[str, list[list[int]]] = {name: [] for name in rivals}
             for _ in range(repetitions):
-                one, other = insert(40), await claims(40)
-                bare += one
-                ours += other
-                ratios.append(statistics.median(other) / statistics.median(one))
+                for name, step in rivals.items():
+                    taken[name].append(await timed(step, 40))
+            threaded.close()
             await ledger.aclose()
-        middle = statistics.median(bare), statistics.median(ours)
-        figures[level] = {
-            "bare_us": middle[0] / 1e3,
-            "await_us": middle[1] / 1e3,
-            "ratio": statistics.median(ratios),
-            "ratio_of_minima": min(ours) / min(bare),
-        }
-        rows.append(
-            [
-                f"sqlite {level}",
-                f"{middle[0] / 1e3:.0f}",
-                f"{middle[1] / 1e3:.0f}",
-                f"{statistics.median(ratios):.2f}",
-                f"{min(ours) / min(bare):.2f}",
-            ]
-        )
+        middles = {name: [statistics.median(some) for some in several] for name, several in taken.items()}
+        cells, figures[level] = compared(middles)
+        rows.append([f"sqlite {level}", *cells])
     return rows, figures
+
+
+def compared(middles: dict[str, list[float]]) -> tuple[list[str], dict[str, float]]:
+    """The medians in microseconds, and how many times as long an await of ours takes, by repetition."""
+    figures = {f"{name}_us": statistics.median(several) / 1e3 for name, several in middles.items()}
+    for rival in ("bare", "threaded"):
+        ratios = [ours / its for ours, its in zip(middles["await"], middles[rival], strict=True)]
+        figures[f"to_{rival}"] = statistics.median(ratios)
+    cells = [f"{figure:.0f}" if name.endswith("_us") else f"{figure:.2f}" for name, figure in figures.items()]
+    return cells, figures
 
 
 def main() -> None:
@@ -292,7 +318,7 @@ def main() -> None:
     ]
     print(f"{load()}; {repetitions} repetitions in {time.perf_counter() - started:.0f} s")
     report("Recording", header, rows, {}, None)
-    header = ["one lonely await", "bare insert µs", "await µs", "ratio", "of minima"]
+    header = ["one lonely await", "bare insert µs", "in a thread µs", "await µs", "to bare", "to thread"]
     report("One claim at a time", header, lonely_rows, figures, options.json)
 
 
