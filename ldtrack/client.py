@@ -17,16 +17,18 @@ from ldtrack.agents.evaluator import DEFAULT_POLICY, JudgePolicy
 from ldtrack.agents.methods import ManagedMethods, Managing
 from ldtrack.configs.ldclient_config import privacy_of
 from ldtrack.core import events
-from ldtrack.core.events import Attribution, Event
+from ldtrack.core.events import Attribution, Event, GraphAttribution
 from ldtrack.core.privacy import Privacy
 from ldtrack.core.signing import TokenSigner
-from ldtrack.core.token import TokenClaims, decode_token, encode_token
 from ldtrack.delivery import LDClientDestination
 from ldtrack.delivery.background import BackgroundRelay
 from ldtrack.ids import SDK_NAME, VERSION, SystemClock, new_run_id
 from ldtrack.ledgers import MemoryLedger
 from ldtrack.providers import ReaderRegistry
+from ldtrack.tracking.graph_tracker import GraphTracker
 from ldtrack.tracking.recorder import Recorder, Stats
+from ldtrack.tracking.sub_run import tracker_of
+from ldtrack.tracking.tokens import RunTokens, parent_in
 from ldtrack.tracking.tracker import Tracker
 from ldtrack.typing import Destination, Ledger
 
@@ -103,14 +105,14 @@ class AIClient(ManagedMethods):
         _require_kinds(signer=(signer, TokenSigner), privacy=(privacy, Privacy), judges=(judges, JudgePolicy))
         _require_kinds(ledger=(ledger, Ledger), destination=(destination, Destination))
         self._clock = clock = clock or SystemClock()
-        self._signer, self._usage_events = signer, usage_events
+        self._tokens, self._usage_events = RunTokens(signer, clock), usage_events
         self._pass_through = LDClientDestination(ld_client)
         self._recorder = Recorder(
             ledger=ledger or MemoryLedger(self._pass_through),
             clock=clock,
             new_run_id=run_ids,
             find_reader=ReaderRegistry(readers).find,
-            encode_token=self._token_of,
+            encode_token=self._tokens.write,
             model_time=model_time,
             idle_limit=idle_limit,
             settle_timeout=settle_timeout,
@@ -189,20 +191,21 @@ class AIClient(ManagedMethods):
 
         Raises ``InvalidTokenError`` if the token cannot be read, or, with a signer, not be trusted.
         """
-        if not isinstance(context, Context):
-            raise TypeError(f"context must be an ldclient.Context, not {context!r}")
-        if not context.valid:
-            raise ValueError(f"context is invalid ({context.error}): nothing can be recorded for it")
-        if self._signer is None:
-            claims = decode_token(token)
-        else:
-            claims = self._signer.verify(
-                token, now_s=self._clock.time(), context_key=context.fully_qualified_key
-            )
+        _require_valid(context)
+        claims = self._tokens.read(token, context)
         attribution = Attribution(
             claims.config_key, claims.version, claims.variation_key, graph_key=claims.graph_key
         )
-        return Tracker(self._recorder, attribution, context, claims.run_id)
+        parent = parent_in(claims.extras)
+        return tracker_of(self._recorder, attribution, context, claims.run_id, parent)
+
+    def resume_graph(self, token: str, context: Context) -> GraphTracker:
+        """``resume``, for the run of an agent graph. Its nodes have runs and tokens of their own."""
+        _require_valid(context)
+        claims = self._tokens.read_graph(token, context)
+        attribution = GraphAttribution(claims.graph_key, claims.version, claims.variation_key)
+        parent = parent_in(claims.extras)
+        return GraphTracker(self._recorder, attribution, context, claims.run_id, parent_run_id=parent)
 
     def create_tracker(self, token: str, context: Context) -> Result:
         """``resume`` in the form of LaunchDarkly's SDK: a ``Result`` that holds the tracker or the error."""
@@ -210,18 +213,6 @@ class AIClient(ManagedMethods):
             return Result.success(self.resume(token, context))
         except ValueError as error:  # InvalidTokenError is one
             return Result.fail(str(error), error)
-
-    def _token_of(self, run_id: str, attribution: Attribution, context: Context) -> str:
-        claims = TokenClaims(
-            run_id,
-            attribution.config_key,
-            attribution.version,
-            attribution.variation_key,
-            attribution.graph_key,
-        )
-        if self._signer is None:
-            return encode_token(claims)
-        return self._signer.sign(claims, now_s=self._clock.time(), context_key=context.fully_qualified_key)
 
     def _introduce(self, *, is_heard: bool = True) -> None:
         """Say once which library is at work.
@@ -265,6 +256,13 @@ def _redact(ledger: Ledger | None, configured: Privacy, given: Privacy | None) -
         if given is not None:
             guard(given)
     return configured if given is None else given
+
+
+def _require_valid(context: object) -> None:
+    if not isinstance(context, Context):
+        raise TypeError(f"context must be an ldclient.Context, not {context!r}")
+    if not context.valid:
+        raise ValueError(f"context is invalid ({context.error}): nothing can be recorded for it")
 
 
 def _require_seconds(**limits: Any) -> None:

@@ -41,8 +41,9 @@ from ldtrack.tracking.tracker import Tracker
 
 __all__ = ["NewTracker", "evaluate_agent", "evaluate_completion", "evaluate_judge"]
 
-NewTracker = Callable[[Attribution], Tracker]
-"""Makes the tracker of a new run; who records it and for which context is the client's to know."""
+NewTracker = Callable[..., Tracker]
+"""Makes the tracker of a new run, given its attribution and, if it is part of another run, that one's id; who
+records it and for which context is the client's to know."""
 
 _NO_JUDGES: Final = JudgeConfiguration(())
 

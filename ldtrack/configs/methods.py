@@ -30,6 +30,7 @@ from ldtrack.core.rendering import Interpolation
 from ldtrack.core.token import is_unicode
 from ldtrack.core.values import key_of
 from ldtrack.tracking.recorder import Recorder
+from ldtrack.tracking.sub_run import tracker_of
 from ldtrack.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -214,11 +215,15 @@ class ConfigMethods:
         default: DefaultT,
         evaluate: Evaluate[DefaultT, ConfigT],
         filling: Interpolation | None,
+        *,
+        graph_key: str = "",
     ) -> ConfigT:
         served, failures = await self._served(key, context, default)
 
-        def new_tracker(attribution: Attribution) -> Tracker:
-            return Tracker(self._recorder, attribution, context)
+        def new_tracker(attribution: Attribution, parent_run_id: str | None = None) -> Tracker:
+            if graph_key:
+                attribution = attrs.evolve(attribution, graph_key=graph_key)
+            return tracker_of(self._recorder, attribution, context, parent_run_id=parent_run_id)
 
         config = evaluate(key, served, default, filling, new_tracker)
         problems = failures + config.problems

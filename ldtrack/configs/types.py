@@ -26,6 +26,7 @@ from ldtrack.core.models import (
     plain_optional_text,
     plain_text,
 )
+from ldtrack.tracking.sub_run import Parent, run_id_of
 from ldtrack.tracking.tracker import Tracker
 
 __all__ = [
@@ -174,11 +175,15 @@ class _Config:
     provider: ProviderConfig | None = None
     problems: tuple[str, ...] = attrs.field(default=(), converter=_sentences)
     """What is wrong with the flag or the variables, as sentences; empty when all is well."""
-    _new_tracker: Callable[[], Tracker] = attrs.field(eq=False, repr=False, alias="new_tracker")
+    _new_tracker: Callable[..., Tracker] = attrs.field(eq=False, repr=False, alias="new_tracker")
 
-    def create_tracker(self) -> Tracker:
-        """A tracker for one run, with a fresh ``runId``. One call for each run, not for each model call."""
-        return self._new_tracker()
+    def create_tracker(self, parent: Parent | None = None) -> Tracker:
+        """A tracker for one run, with a fresh ``runId``. One call for each run, not for each model call.
+
+        ``parent`` is the run that this one is part of: its tracker, the run itself, or its id. It is kept in
+        summaries and tokens, and never sent to LaunchDarkly.
+        """
+        return self._new_tracker() if parent is None else self._new_tracker(run_id_of(parent))
 
 
 @attrs.frozen(kw_only=True)

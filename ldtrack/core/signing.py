@@ -22,10 +22,16 @@ import math
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
+from ldtrack.core.graph_token import (
+    GraphTokenClaims,
+    decode_graph_token,
+    encode_graph_token,
+    graph_members_of,
+)
 from ldtrack.core.token import (
     JsonScalar,
     TokenClaims,
@@ -38,6 +44,8 @@ from ldtrack.core.token import (
 from ldtrack.exceptions import InvalidTokenError
 
 __all__ = ["TokenSigner"]
+
+ClaimsT = TypeVar("ClaimsT", TokenClaims, GraphTokenClaims)
 
 MIN_SECRET_BYTES: Final = 16
 _CONTEXT_DIGEST_BYTES: Final = 16
@@ -129,8 +137,8 @@ class TokenSigner:
         ids = ", ".join(map(repr, self._secrets))
         return f"TokenSigner(keys: {ids}; ttl={self._ttl_s}, bind_context={self._bind_context})"
 
-    def sign(self, claims: TokenClaims, *, now_s: float, context_key: str) -> str:
-        """Write claims as a signed token.
+    def sign(self, claims: TokenClaims | GraphTokenClaims, *, now_s: float, context_key: str) -> str:
+        """Write claims, of a config's run or a graph's, as a signed token.
 
         ``now_s`` is the time in seconds since the epoch, ``context_key`` the context's fully qualified key.
         """
@@ -146,7 +154,9 @@ class TokenSigner:
             extras["exp"] = math.ceil(now_s + self._ttl_s)
         if self._bind_context:
             extras["ctx"] = _context_digest(secret, claims.run_id, context_key)
-        extras["sig"] = _signature(secret, members_of(claims) | extras)
+        extras["sig"] = _signature(secret, _members_of(claims) | extras)
+        if isinstance(claims, GraphTokenClaims):
+            return encode_graph_token(attrs.evolve(claims, extras=extras))
         return encode_token(attrs.evolve(claims, extras=extras))
 
     def verify(self, token: object, *, now_s: float, context_key: str) -> TokenClaims:
@@ -156,7 +166,14 @@ class TokenSigner:
         context that wants to resume the run.
         """
         _check_surroundings(now_s, context_key)
-        claims = decode_token(token)
+        return self._verified(decode_token(token), now_s, context_key)
+
+    def verify_graph(self, token: object, *, now_s: float, context_key: str) -> GraphTokenClaims:
+        """``verify``, for the token of a graph's run."""
+        _check_surroundings(now_s, context_key)
+        return self._verified(decode_graph_token(token), now_s, context_key)
+
+    def _verified(self, claims: ClaimsT, now_s: float, context_key: str) -> ClaimsT:
         # First of all the signature: until it holds, the rest is a stranger's word.
         secret = self._authenticated(claims)
         self._require_current(claims, now_s)
@@ -164,7 +181,7 @@ class TokenSigner:
         given = {name: value for name, value in claims.extras.items() if name not in _OWN_MEMBERS}
         return attrs.evolve(claims, extras=given)
 
-    def _authenticated(self, claims: TokenClaims) -> bytes:
+    def _authenticated(self, claims: TokenClaims | GraphTokenClaims) -> bytes:
         extras = claims.extras
         if "sig" not in extras:
             raise InvalidTokenError(
@@ -178,14 +195,14 @@ class TokenSigner:
                 "The token names no key that this signer has: add the key that signed it to the signer's "
                 "keys (the first one signs, all of them verify)."
             )
-        if not _is_same(extras["sig"], _signature(secret, members_of(claims))):
+        if not _is_same(extras["sig"], _signature(secret, _members_of(claims))):
             raise InvalidTokenError(
                 "The token's signature does not fit: it was altered, or signed with another secret under the "
                 "same key id. Pass the token unchanged, and use the same secret on both sides."
             )
         return secret
 
-    def _require_current(self, claims: TokenClaims, now_s: float) -> None:
+    def _require_current(self, claims: TokenClaims | GraphTokenClaims, now_s: float) -> None:
         if "exp" not in claims.extras:
             if self._ttl_s is not None:
                 raise InvalidTokenError(
@@ -203,7 +220,9 @@ class TokenSigner:
                 "The token has expired: resume runs sooner, or give the signer a longer ttl."
             )
 
-    def _require_context(self, claims: TokenClaims, secret: bytes, context_key: str) -> None:
+    def _require_context(
+        self, claims: TokenClaims | GraphTokenClaims, secret: bytes, context_key: str
+    ) -> None:
         if "ctx" not in claims.extras:
             if self._bind_context:
                 raise InvalidTokenError(
@@ -224,6 +243,10 @@ def _check_surroundings(now_s: object, context_key: object) -> None:
         raise ValueError(f"now_s must be in seconds since the epoch, got {now_s!r}: are these milliseconds?")
     if not isinstance(context_key, str):
         raise TypeError(f"context_key must be a str, not {type(context_key).__name__}")
+
+
+def _members_of(claims: TokenClaims | GraphTokenClaims) -> dict[str, JsonScalar]:
+    return graph_members_of(claims) if isinstance(claims, GraphTokenClaims) else members_of(claims)
 
 
 def _signature(secret: bytes, members: Mapping[str, JsonScalar]) -> str:

@@ -48,6 +48,28 @@ JUDGE_SCORE: Final = Metric("judge score", None, events.judge_score)
 METRICS: Final = (DURATION, FIRST_TOKEN, TOKENS, OUTCOME, FEEDBACK, TOOL_CALL, JUDGE_SCORE)
 ONCE: Final = tuple(metric for metric in METRICS if metric.slot is not None)
 
+# A graph's run has a run id of its own, and so slots of its own.
+GRAPH_DURATION: Final = Metric("graph duration", 0, events.graph_duration)
+GRAPH_PATH: Final = Metric("graph path", 1, events.graph_path)
+GRAPH_TOKENS: Final = Metric("graph tokens", 2, events.graph_tokens)
+GRAPH_OUTCOME: Final = Metric("graph outcome", 3, events.graph_outcome)
+"""One slot for success and failure."""
+REDIRECT: Final = Metric("redirect", None, events.redirect)
+HANDOFF_SUCCESS: Final = Metric("handoff", None, events.handoff_success)
+HANDOFF_FAILURE: Final = Metric("failed handoff", None, events.handoff_failure)
+
+GRAPH_METRICS: Final = (
+    GRAPH_DURATION,
+    GRAPH_PATH,
+    GRAPH_TOKENS,
+    GRAPH_OUTCOME,
+    REDIRECT,
+    HANDOFF_SUCCESS,
+    HANDOFF_FAILURE,
+)
+GRAPH_ONCE: Final = tuple(metric for metric in GRAPH_METRICS if metric.slot is not None)
+"""No more of them than of the slots of a config's run, for which a sheet has room."""
+
 
 class Claim(NamedTuple):
     """The right to fill a slot, together with the events that filling it emits: all or none of them.

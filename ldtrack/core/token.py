@@ -11,9 +11,9 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -22,6 +22,7 @@ from ldtrack.exceptions import InvalidTokenError
 __all__ = ["MAX_TOKEN_LENGTH", "TokenClaims", "decode_token", "encode_token"]
 
 JsonScalar = str | int | float | bool | None
+ClaimsT = TypeVar("ClaimsT")
 
 MAX_TOKEN_LENGTH: Final = 16_384
 """The longest token that is written or read, in characters; a usual one has about 200."""
@@ -35,7 +36,6 @@ _ATTRIBUTE_OF: Final = {
     "graphKey": "graph_key",
 }
 """The official members, in the official order."""
-_REQUIRED: Final = ("runId", "configKey", "version")
 _MAY_BE_NULL: Final = frozenset({"variationKey", "graphKey"})
 _OFFICIAL_NAMES: Final = frozenset(name.casefold() for name in _ATTRIBUTE_OF)
 
@@ -52,31 +52,35 @@ def is_unicode(text: str) -> bool:
     return text.isascii() or not _LONE_SURROGATE.search(text)
 
 
-def _check_text(_claims: object, field: attrs.Attribute[Any], value: object) -> None:
+def check_text(_claims: object, field: attrs.Attribute[Any], value: object) -> None:
+    """Check that a field holds text that every SDK can read."""
     if not isinstance(value, str):
         raise TypeError(f"{field.name} must be a str, not {type(value).__name__}")
     if not is_unicode(value):
         raise ValueError(f"{field.name} must be valid Unicode, but has a lone surrogate")
 
 
-def _check_key(_claims: object, field: attrs.Attribute[Any], value: object) -> None:
-    _check_text(_claims, field, value)
+def check_key(_claims: object, field: attrs.Attribute[Any], value: object) -> None:
+    """Check that a field names something."""
+    check_text(_claims, field, value)
     if not value:
         raise ValueError(f"{field.name} must not be empty")
 
 
-def _check_version(_claims: object, _field: object, value: Any) -> None:
+def check_version(_claims: object, _field: object, value: Any) -> None:
+    """Check that a version is a whole number that every SDK can read."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"version must be an int, not {type(value).__name__}")
     if not -_INT64_END <= value < _INT64_END:
         raise ValueError("version must fit into 64 bits")
 
 
-_NO_EXTRAS: Final[Mapping[str, JsonScalar]] = MappingProxyType({})
+NO_EXTRAS: Final[Mapping[str, JsonScalar]] = MappingProxyType({})
 
 
-def _frozen_extras(extras: Mapping[str, JsonScalar]) -> Mapping[str, JsonScalar]:
-    if extras is _NO_EXTRAS:
+def frozen_extras(extras: Mapping[str, JsonScalar]) -> Mapping[str, JsonScalar]:
+    """A copy of extra members that cannot change, each of them checked."""
+    if extras is NO_EXTRAS:
         return extras
     if not isinstance(extras, Mapping):
         raise TypeError(f"extras must be a mapping, not {type(extras).__name__}")
@@ -111,6 +115,11 @@ def _check_extra_value(value: object) -> None:
         raise TypeError(f"extras must be flat (text, numbers, booleans, None), not {type(value).__name__}")
 
 
+def names_of(extras: Mapping[str, JsonScalar]) -> str:
+    """The names of extra members, as a repr shows them."""
+    return f"<{', '.join(map(repr, extras)) or 'none'}>"
+
+
 @attrs.frozen
 class TokenClaims:
     """What a token says about a run.
@@ -119,16 +128,16 @@ class TokenClaims:
     the repr, because a signature is among them.
     """
 
-    run_id: str = attrs.field(validator=_check_key)
-    config_key: str = attrs.field(validator=_check_key)
-    version: int = attrs.field(validator=_check_version)
-    variation_key: str = attrs.field(default="", validator=_check_text)
-    graph_key: str = attrs.field(default="", validator=_check_text)
+    run_id: str = attrs.field(validator=check_key)
+    config_key: str = attrs.field(validator=check_key)
+    version: int = attrs.field(validator=check_version)
+    variation_key: str = attrs.field(default="", validator=check_text)
+    graph_key: str = attrs.field(default="", validator=check_text)
     extras: Mapping[str, JsonScalar] = attrs.field(
-        default=_NO_EXTRAS,
-        converter=_frozen_extras,
+        default=NO_EXTRAS,
+        converter=frozen_extras,
         hash=False,
-        repr=lambda extras: f"<{', '.join(map(repr, extras)) or 'none'}>",
+        repr=names_of,
     )
 
 
@@ -160,7 +169,12 @@ def encode_token(claims: TokenClaims) -> str:
         text += f',"graphKey":{_json_of(claims.graph_key)}'
     for name, value in claims.extras.items():
         text += f",{_json_of(name)}:{_json_of(value)}"
-    token = base64_of(f"{text}}}".encode("ascii"))
+    return text_token_of(f"{text}}}")
+
+
+def text_token_of(json_text: str) -> str:
+    """The token that holds this JSON."""
+    token = base64_of(json_text.encode("ascii"))
     if len(token) > MAX_TOKEN_LENGTH:
         raise ValueError(
             f"the token would have {len(token)} characters, more than the {MAX_TOKEN_LENGTH} that can be "
@@ -175,24 +189,40 @@ def decode_token(token: object) -> TokenClaims:
     Types are checked strictly. Padding, the standard Base64 alphabet and surrounding whitespace are
     accepted, a JSON null reads as an absent variation or graph key, and unknown flat members are kept.
     """
-    members = _members_in(_bytes_in(_text_in(token)))
+    members = read_members(token)
     if members.get("graphKey") is not None and "configKey" not in members:
         raise InvalidTokenError(
             "This is the token of an agent graph, not of a config's run: it has a graphKey and no configKey. "
             "Pass a config tracker's resumption_token instead."
         )
-    for name in _REQUIRED:
-        if name not in members:
+    return claims_from(members, TokenClaims, _ATTRIBUTE_OF, may_be_null=_MAY_BE_NULL)
+
+
+def read_members(token: object) -> dict[str, Any]:
+    """The members of whatever token this is; raises ``InvalidTokenError`` if it is none."""
+    return _members_in(_bytes_in(_text_in(token)))
+
+
+def claims_from(
+    members: Mapping[str, Any],
+    kind: Callable[..., ClaimsT],
+    attribute_of: Mapping[str, str],
+    *,
+    may_be_null: Collection[str],
+) -> ClaimsT:
+    """Members as claims, strictly; those that may be null may be missing too, and unknown ones are extras."""
+    for name in attribute_of:
+        if name not in members and name not in may_be_null:
             raise InvalidTokenError(f"The token has no {name}: {_UNCHANGED}.")
     fields: dict[str, Any] = {}
     extras: dict[str, JsonScalar] = {}
     for name, value in members.items():
-        if name not in _ATTRIBUTE_OF:
+        if name not in attribute_of:
             extras[name] = value
-        elif value is not None or name not in _MAY_BE_NULL:
-            fields[_ATTRIBUTE_OF[name]] = value
+        elif value is not None or name not in may_be_null:
+            fields[attribute_of[name]] = value
     try:
-        return TokenClaims(**fields, extras=extras)
+        return kind(**fields, extras=extras)
     except (TypeError, ValueError) as error:
         raise InvalidTokenError(f"The token is malformed, its {error}: {_UNCHANGED}.") from error
 

@@ -264,3 +264,5 @@ class MetricSummary:
     """The model that really answered, as the provider says; LaunchDarkly's events name the one asked for."""
     refused: bool = False
     """Whether the model declined to answer, or a filter stopped it."""
+    parent_run_id: str | None = None
+    """The id of the run that this one is part of."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -99,25 +99,9 @@ class Run(TrackMethods):
         Everything is handed to the ledger before the first wait.
         """
         flights = self._settle(self._end_calls(error))
-        await self._close_streams(error)
+        await close_streams(self._calls, self._recorder.close_timeout, error)
         if flights:
             await landed(flights, self._recorder.settle_timeout)
-
-    async def _close_streams(self, left_by: BaseException | None) -> None:
-        """Close what is still open, all of it within one time limit; what takes longer is left to a task."""
-        unclosed = [call for call in self._calls if call.source is not None and not call.source.is_spent]
-        if not unclosed:
-            return
-        time = asyncio.get_running_loop().time
-        until = time() + self._recorder.close_timeout
-        try:
-            for call in unclosed:
-                if call is not unclosed[0] and time() >= until:
-                    break
-                await call.close_source_quietly(left_by, until)
-        finally:
-            for call in unclosed:
-                call.close_soon()
 
     def _end_calls(self, error: BaseException | None) -> Ending | None:
         """End what is still open; returns how the run ended, or ``None`` if its last call says so."""
@@ -302,6 +286,26 @@ class Run(TrackMethods):
             duration_basis=self._options.duration,
             stated_ms=sum_of_all(stated),
         )
+
+
+async def close_streams(calls: Sequence[Call], timeout: float, left_by: BaseException | None) -> None:
+    """Close what is still open, all of it within one time limit; what takes longer is left to a task.
+
+    Cancelling the wait leaves the rest to tasks too.
+    """
+    unclosed = [call for call in calls if call.source is not None and not call.source.is_spent]
+    if not unclosed:
+        return
+    time = asyncio.get_running_loop().time
+    until = time() + timeout
+    try:
+        for call in unclosed:
+            if call is not unclosed[0] and time() >= until:
+                break
+            await call.close_source_quietly(left_by, until)
+    finally:
+        for call in unclosed:
+            call.close_soon()
 
 
 def _require_lookers(first_token: object, reader: object) -> None:

@@ -43,7 +43,8 @@ __all__ = ["Tracker"]
 T = TypeVar("T")
 
 
-def _refusal_of(context: Context) -> RefusingLedger:
+def refusal_of(context: Context) -> RefusingLedger:
+    """The ledger for runs of a context that LaunchDarkly would drop."""
     return RefusingLedger(f"its context is invalid ({context.error}), and LaunchDarkly would drop its events")
 
 
@@ -71,6 +72,9 @@ class Tracker(TrackMethods):
 
     __slots__ = ("_attribution", "_context", "_data", "_recorder", "_slots", "_token", "run_id")
 
+    parent_run_id: str | None = None
+    """The id of the run that this one is part of; it is never sent to LaunchDarkly. See ``sub_run``."""
+
     def __init__(
         self,
         recorder: Recorder,
@@ -80,7 +84,7 @@ class Tracker(TrackMethods):
     ) -> None:
         if run_id is None:
             self.run_id = recorder.new_run_id()
-            self._slots = RunSlots(recorder.ledger if context.valid else _refusal_of(context))
+            self._slots = RunSlots(recorder.ledger if context.valid else refusal_of(context))
         else:
             self.run_id = run_id
             self._slots = recorder.slots_of(run_id)
@@ -99,7 +103,9 @@ class Tracker(TrackMethods):
         if self._token is None:
             if self._context.valid:  # else its slots refuse, which a tracker of a good context must not share
                 self._recorder.share(self.run_id, self._slots)
-            self._token = self._recorder.encode_token(self.run_id, self._attribution, self._context)
+            self._token = self._recorder.encode_token(
+                self.run_id, self._attribution, self._context, self.parent_run_id
+            )
         return self._token
 
     @property
@@ -121,6 +127,7 @@ class Tracker(TrackMethods):
             finish_reason=totals.finish_reason,
             answered_by=totals.model,
             refused=totals.refused,
+            parent_run_id=self.parent_run_id,
         )
 
     async def _timed(self, func: Callable[[], Any]) -> Any:

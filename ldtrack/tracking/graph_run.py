@@ -1,0 +1,222 @@
+"""One run of a graph: which nodes were visited, and what came of it.
+
+Rule for this file: it is opened once, collects the runs of its nodes, and settles them and itself once, on
+whichever exit comes first. Everything but entering and leaving is a plain function that waits for nothing, so
+that it may be called from the callbacks of any framework, and that never fails because a ledger does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ldtrack.core.graph_metrics import AIGraphMetrics, GraphFacts, GraphMetricSummary
+from ldtrack.core.meter import sum_of_usage
+from ldtrack.core.slots import HANDOFF_FAILURE, HANDOFF_SUCCESS, REDIRECT, Metric
+from ldtrack.core.values import OUTCOME_OF, Ending, LDAIMetrics, Outcome
+from ldtrack.exceptions import MisuseError
+from ldtrack.tracking.call import ending_of
+from ldtrack.tracking.graph_methods import GraphTrackMethods, ends_of
+from ldtrack.tracking.node_run import NodeRun, Visit
+from ldtrack.tracking.run import RunOptions, close_streams
+from ldtrack.tracking.run_slots import landed
+
+if TYPE_CHECKING:
+    from ldtrack.tracking.graph_tracker import GraphTracker
+    from ldtrack.tracking.recorder import Recorder
+    from ldtrack.typing import Flight
+
+__all__ = ["GraphRun"]
+
+
+def _itself(metrics: LDAIMetrics) -> LDAIMetrics:
+    return metrics
+
+
+class GraphRun(GraphTrackMethods):
+    """Times one execution of a graph and records it, nodes included, when it is left.
+
+    Made by ``graph_tracker.run()``. Left by an exception it has failed, or was cancelled; left normally, it
+    ended as the node did that ended last. What is tracked explicitly inside the block wins over that.
+    """
+
+    __slots__ = (
+        "_ending",
+        "_is_repeatable",
+        "_is_settled",
+        "_nodes",
+        "_options",
+        "_path",
+        "_recorder",
+        "_started_ns",
+        "_stated",
+        "tracker",
+    )
+
+    def __init__(
+        self, tracker: GraphTracker, recorder: Recorder, options: RunOptions, *, is_repeatable: bool = False
+    ) -> None:
+        self.tracker = tracker
+        self._recorder = recorder
+        self._options = options
+        self._is_repeatable = is_repeatable
+        self._nodes: dict[str, NodeRun] = {}
+        self._path: list[str] = []
+        self._ending: Ending | None = None
+        """How the latest call or visit ended."""
+        self._stated: AIGraphMetrics | None = None
+        self._started_ns: int | None = None
+        self._is_settled = False
+
+    def __repr__(self) -> str:
+        state = "settled" if self._is_settled else "new" if self._started_ns is None else "open"
+        return f"<GraphRun {self.run_id} of {self.tracker.graph_key!r}, {state}, path={self._path}>"
+
+    async def __aenter__(self) -> Self:
+        """Start the clock; there is no wait to cancel."""
+        if not self._is_repeatable:
+            self.tracker._claim_run()
+        self._started_ns = self._recorder.clock.monotonic_ns()
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Settle the graph's run and its nodes', and close what is still open; cancelling loses nothing.
+
+        Everything is handed to the ledger before the first wait.
+        """
+        flights = self._settle(error)
+        calls = [call for node in self._nodes.values() for call in node._calls]
+        await close_streams(calls, self._recorder.close_timeout, error)
+        if flights:
+            await landed(flights, self._recorder.settle_timeout)
+
+    @property
+    def run_id(self) -> str:
+        """The id of the graph's run."""
+        return self.tracker.run_id
+
+    @property
+    def summary(self) -> GraphMetricSummary:
+        """What has been recorded for this run so far: a snapshot that never changes."""
+        return self.tracker.summary
+
+    @property
+    def resumption_token(self) -> str:
+        """This run's identity as text."""
+        return self.tracker.resumption_token
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The keys of the nodes that were visited so far, in the order in which the visits began."""
+        return tuple(self._path)
+
+    def node(self, key: str) -> NodeRun:
+        """The run of one node: the same one however often it is asked for.
+
+        It is what a runner needs as ``calls``, and ``node.tracker`` is the node's tracker. Only visited nodes
+        are on the path, and only visits are timed: see ``visit``.
+        """
+        node = self._nodes.get(key)
+        if node is None:
+            self._require_open(f"graph_run.node({key!r})")
+            tracker = self.tracker.node_tracker(key)
+            node = self._nodes[key] = NodeRun(key, self, tracker, self._recorder, self._options)
+        return node
+
+    def visit(self, key: str) -> Visit:
+        """One visit of a node, to be begun: ``with graph_run.visit(key) as node``.
+
+        The node is put on the path, the time until the end of the block is added to its duration, and an
+        exception that leaves the block makes it the node's outcome. Visits may overlap, and be repeated.
+        """
+        self._require_open(f"graph_run.visit({key!r})")
+        return Visit(self, self.node(key), self._recorder.clock.monotonic_ns)
+
+    def handoff(self, source_key: str, target_key: str, *, failed: bool = False) -> None:
+        """Note that one node hands the work to another, or fails to; recorded at once, without waiting."""
+        ends = ends_of(source_key, target_key)
+        self._require_open("graph_run.handoff(...)")
+        self.tracker._record_quietly(HANDOFF_FAILURE if failed else HANDOFF_SUCCESS, ends)
+
+    def redirect(self, source_key: str, redirected_target: str) -> None:
+        """Note that a node sends the work elsewhere than was planned; recorded at once, without waiting."""
+        ends = ends_of(source_key, redirected_target, target="redirected_target")
+        self._require_open("graph_run.redirect(...)")
+        self.tracker._record_quietly(REDIRECT, ends)
+
+    def observe(self, metrics: AIGraphMetrics) -> None:
+        """Take what a framework says of the whole run, its nodes included; it wins over what was measured."""
+        if not isinstance(metrics, AIGraphMetrics):
+            raise TypeError(
+                f"metrics must be an ldtrack.AIGraphMetrics, not {metrics!r:.80} ({type(metrics).__name__})"
+            )
+        self._require_open("graph_run.observe(...)")
+        self._stated = metrics
+        self._observe_nodes(metrics.node_metrics)
+
+    def _observe_nodes(self, nodes: Mapping[str, LDAIMetrics]) -> None:
+        for key, metrics in nodes.items():
+            if key in self.tracker.node_keys:
+                self.node(key).observe(metrics, _itself)
+            else:
+                self._recorder.failed("graph node", KeyError(key))
+
+    async def _record(self, metric: Metric, value: Any) -> bool:
+        return await self.tracker._record(metric, value)
+
+    def _require_open(self, what: str) -> None:
+        if self._is_settled:
+            raise MisuseError(
+                f"{what} was called on {self!r}, which is over: a new run needs a new tracker, from "
+                "graph.create_tracker()"
+            )
+        if self._started_ns is None:
+            raise MisuseError(f"{what} was called on {self!r} before `async with`: enter the run first")
+
+    def _visited(self, key: str) -> None:
+        self._require_open(f"visit {key!r}")
+        self._path.append(key)
+
+    def _note_ending(self, ending: Ending | None) -> None:
+        """Keep how the latest call or visit ended, unless a call that is still open will say."""
+        self._ending = ending or self._ending
+
+    def _settle(self, error: BaseException | None) -> list[Flight]:
+        """Record what the run leaves, once; returns the claims that the ledger has yet to answer."""
+        if self._is_settled:
+            return []
+        self._is_settled = True
+        nodes = list(self._nodes.values())
+        was_at_work = any(node._is_at_work for node in nodes)
+        endings = [node._end_all(error) for node in nodes]
+        flights = self.tracker._settle(self._facts(self._ending_by(error, was_at_work=was_at_work)))
+        for node, ending in zip(nodes, endings, strict=True):
+            flights += node._settle_as(ending)
+        return flights
+
+    def _ending_by(self, error: BaseException | None, *, was_at_work: bool) -> Ending:
+        if error is not None and not (isinstance(error, GeneratorExit) and was_at_work):
+            return ending_of(error)
+        if self._stated is not None:
+            return Ending.COMPLETED if self._stated.success else Ending.FAILED
+        return self._ending or Ending.COMPLETED
+
+    def _facts(self, ending: Ending) -> GraphFacts:
+        outcome = OUTCOME_OF[ending]
+        if outcome is Outcome.CANCELLED and self._options.cancelled_as is not None:
+            outcome = self._options.cancelled_as
+        assert self._started_ns is not None, "only what was entered is left"
+        took_ms = max(0, self._recorder.clock.monotonic_ns() - self._started_ns) // 1_000_000
+        stated = self._stated or AIGraphMetrics()
+        return GraphFacts(
+            outcome=outcome,
+            duration_ms=took_ms if stated.duration_ms is None else stated.duration_ms,
+            path=stated.path or tuple(self._path),
+            usage=stated.tokens or sum_of_usage([node.usage for node in self._nodes.values()]),
+        )
