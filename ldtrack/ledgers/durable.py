@@ -72,6 +72,12 @@ class DurableLedger:
         """What last kept a claim from being recorded, or empty."""
         return self._writer.last_error
 
+    @property
+    def spooled(self) -> int | None:
+        """How many rows wait in the spool, as of the last look; ``None`` without one."""
+        spool = self._writer.spool
+        return None if spool is None else spool.pending
+
     def guard(self, privacy: Privacy) -> None:
         """Redact what this says is private as well. An ``AIClient`` says so of its client's configuration."""
         self._scribe.guard(privacy)

@@ -67,6 +67,8 @@ class Stats:
     """Claims that were delivered since the ledger was made."""
     set_aside: int | None = None
     """Claims that the destination refused; they are kept with the reason."""
+    spooled: int | None = None
+    """Claims that wait beside a ledger that could not be reached; they come on top of the pending ones."""
     oldest_s: float | None = None
     """How many seconds ago the oldest of the pending claims was recorded."""
     last_error: str = ""
@@ -129,6 +131,7 @@ class Recorder:
             pending=None if standing is None else standing.pending,
             delivered=None if standing is None else standing.delivered,
             set_aside=None if standing is None else standing.set_aside,
+            spooled=getattr(self.ledger, "spooled", None),
             oldest_s=None if oldest_ms is None else max(0.0, self.clock.time() - oldest_ms / 1000),
             last_error=getattr(self.ledger, "last_error", ""),
         )

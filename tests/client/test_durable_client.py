@@ -85,6 +85,7 @@ async def test_an_entered_client_delivers(new_client: Callable[..., AIClient], e
         assert sorted(keys(endpoint)) == sorted(SETTLED)
         stats = ai.stats
         assert (stats.recorded, stats.pending, stats.delivered, stats.set_aside) == (3, 0, 3, 0)
+        assert stats.spooled is None, "a file of one's own needs no spool"
         assert (stats.oldest_s, stats.last_error) == (None, "")
 
 

@@ -99,7 +99,7 @@ async def test_a_flush_knows_what_is_in_the_spool(shelf: Shelf, tmp_path: Path) 
     assert await ledger.submit_quietly(a_claim(DURATION, 1)) is True  # type: ignore[misc]  # in a loop
     result = await ledger.flush(0.05)
     assert not result
-    assert result.pending == 1
+    assert (result.pending, ledger.spooled) == (1, 1)
     shelf.always = None
     flushing = asyncio.ensure_future(ledger.flush(PATIENCE))
     while not ledger.last_standing.pending:
@@ -107,7 +107,7 @@ async def test_a_flush_knows_what_is_in_the_spool(shelf: Shelf, tmp_path: Path) 
         await asyncio.sleep(0)
     await deliver_all(ledger)
     assert await flushing
-    assert (len(spooled.pending), shelf.delivered) == (0, 1)
+    assert (len(spooled.pending), ledger.spooled, shelf.delivered) == (0, 0, 1)
     await ledger.aclose()
 
 

@@ -199,6 +199,7 @@ async def durable(ld: LDClient, claim: Claim, privacy: Privacy) -> None:
         assert_type(stats.pending, int | None)
         assert_type(stats.delivered, int | None)
         assert_type(stats.set_aside, int | None)
+        assert_type(stats.spooled, int | None)
         assert_type(stats.oldest_s, float | None)
         assert_type(stats.last_error, str)
 
