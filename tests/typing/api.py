@@ -6,6 +6,7 @@ with an ignore is a call that must not pass: were it to pass, the ignore would b
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, assert_type
@@ -105,6 +106,7 @@ from ldtrack.typing import (
     LaunchDarklyClient,
     Ledger,
     Outlet,
+    PatientFlight,
     PatientLedger,
     Reader,
     Reading,
@@ -206,7 +208,8 @@ async def durable(ld: LDClient, claim: Claim, privacy: Privacy) -> None:
     flight = ledger.submit(claim)
     known: bool | Flight = flight
     if not isinstance(flight, bool):
-        ledger.leave(flight)
+        patient_flight: PatientFlight = flight
+        assert_type(patient_flight.waiter(), asyncio.Future[bool])
     ledger.submit_quietly(claim)
     ledger.guard(privacy)
     ledger.start()
