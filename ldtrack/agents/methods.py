@@ -18,7 +18,8 @@ from ldtrack.agents.judge import Judge
 from ldtrack.agents.managed import ManagedAgent, ManagedModel
 from ldtrack.agents.registry import RunnerRegistry, candidates_of
 from ldtrack.configs.evaluate import evaluate_agent, evaluate_completion, evaluate_judge
-from ldtrack.configs.methods import ConfigMethods, chosen
+from ldtrack.configs.graph_methods import GraphMethods
+from ldtrack.configs.methods import chosen
 from ldtrack.configs.types import (
     AIAgentConfig,
     AIAgentConfigDefault,
@@ -69,7 +70,7 @@ class Managing:
             self.judging.failed("close", error)
 
 
-class ManagedMethods(ConfigMethods):
+class ManagedMethods(GraphMethods):
     """Makes managed models, agents and judges."""
 
     _managing: Managing

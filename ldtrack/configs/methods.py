@@ -7,7 +7,7 @@ it. Only the method a user calls reports its use; what it evaluates besides stay
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConfigMethods", "chosen"]
 
+T = TypeVar("T")
 DefaultT = TypeVar("DefaultT", AICompletionConfigDefault, AIAgentConfigDefault, AIJudgeConfigDefault)
 ConfigT = TypeVar("ConfigT", AICompletionConfig, AIAgentConfig, AIJudgeConfig)
 Evaluate = Callable[[str, object, DefaultT, Interpolation | None, NewTracker], ConfigT]
@@ -155,11 +156,7 @@ class ConfigMethods:
             )
             for request in wanted.values()
         ]
-        if self._flags.may_wait:
-            configs = await asyncio.gather(*evaluations)
-        else:
-            configs = [await evaluation for evaluation in evaluations]
-        return dict(zip(wanted, configs, strict=True))
+        return dict(zip(wanted, await self._all(evaluations), strict=True))
 
     async def judge_config(
         self,
@@ -231,6 +228,12 @@ class ConfigMethods:
             said = " ".join(problems)
             self._recorder.hint(f"flag {key}: {said}", f"AI Config {key!r} has problems: {said}")
         return attrs.evolve(config, problems=problems) if failures else config
+
+    async def _all(self, evaluations: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+        """The results of several evaluations, made at once where that is any use; cancelling stops them."""
+        if self._flags.may_wait:
+            return await asyncio.gather(*evaluations)
+        return [await evaluation for evaluation in evaluations]
 
     async def _served(self, key: str, context: Context, default: DefaultT) -> tuple[Any, tuple[str, ...]]:
         """The flag's value, or the default's and why.
