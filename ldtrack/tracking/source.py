@@ -236,7 +236,8 @@ def _not_a_stream(given: object) -> str:
     if hasattr(type(given), "__iter__") or hasattr(type(given), "__next__"):
         return (
             f"cannot stream {_shown(given)}: it is synchronous and would block the event loop at every "
-            "chunk. Use the provider's asynchronous client (AsyncOpenAI, AsyncAnthropic, ...)."
+            "chunk. Use the provider's asynchronous client (AsyncOpenAI, AsyncAnthropic, ...), or, if it has "
+            "none, ldtrack.in_thread(stream)."
         )
     return (
         f"cannot stream {_shown(given)}: expected an async iterable, an awaitable of one, or an async "
