@@ -51,10 +51,9 @@ def _spelled(value: object) -> str:
 
 
 def _member(value: object) -> str | int:
-    kind = type(value)
-    if kind is str:
+    if type(value) is str:
         return _text(value)
-    return value if kind is int else _encode(value)
+    return value if type(value) is int else _encode(value)
 
 
 def _data_member(data: object) -> str:
