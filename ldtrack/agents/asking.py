@@ -11,12 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from ldtrack.core.models import LDMessage
-from ldtrack.core.values import LDAIMetrics, TokenUsage
+from ldtrack.core.values import Ending, LDAIMetrics, MetricSummary, TokenUsage
 from ldtrack.exceptions import MisuseError
 from ldtrack.running import PlainRunner, Runner, RunnerResult, Schema, StreamingRunner
 from ldtrack.tracking.run import Run
 
-__all__ = ["ask", "messages_of", "metrics_of", "require_streaming"]
+__all__ = ["ask", "ended_well", "messages_of", "metrics_of", "require_streaming"]
+
+
+def ended_well(metrics: MetricSummary) -> bool:
+    """Whether a run that nothing was raised from has a whole answer.
+
+    Its last call says so, not the recorded outcome: a ledger that fails must not change what an app does.
+    """
+    return metrics.ending in {None, Ending.COMPLETED}
 
 
 def messages_of(input: str | Sequence[LDMessage]) -> tuple[LDMessage, ...]:

@@ -13,7 +13,6 @@ from ldtrack.agents.asking import messages_of
 from ldtrack.agents.results import ManagedResult
 from ldtrack.agents.streams import ManagedStream, Turn
 from ldtrack.core.models import LDMessage
-from ldtrack.core.values import Outcome
 from ldtrack.exceptions import MisuseError
 from ldtrack.running import Schema
 
@@ -79,5 +78,5 @@ class Conversation:
         return (*self._messages, *asked)
 
     def _keep(self, asked: Sequence[LDMessage], result: ManagedResult) -> None:
-        if result.metrics.outcome is Outcome.SUCCESS and result.content:
+        if result.success and result.content:
             self._messages = (*self._messages, *asked, LDMessage("assistant", result.content))

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ldtrack.agents.asking import ask, messages_of
+from ldtrack.agents.asking import ask, ended_well, messages_of
 from ldtrack.configs.types import AIJudgeConfig
 from ldtrack.core.judging import VERDICT_SCHEMA, is_sampled, question_of, read_verdict
 from ldtrack.core.models import LDMessage
-from ldtrack.core.values import JudgeResult, Outcome
+from ldtrack.core.values import JudgeResult
 from ldtrack.running import PlainRunner, Runner, RunnerResult
 from ldtrack.tracking.tracker import Tracker
 
@@ -49,9 +49,10 @@ class Judge:
         """Score one answer; whatever goes wrong is in the result's ``error_message``.
 
         ``parent`` is the tracker of the run that is judged: whether it is sampled depends on its run id
-        alone. Without one it is drawn anew each time. Cancelling stops the judge's run.
+        alone, and it is the parent of the judge's own run. Without one it is drawn anew each time.
+        Cancelling stops the judge's run.
         """
-        tracker = self._new_tracker(parent)
+        tracker = self.config.create_tracker(parent)
         rate = self.sample_rate if sampling_rate is None else sampling_rate
         sampled = is_sampled((parent or tracker).run_id, self.config.key, rate)
         if not self.config.evaluation_metric_key:
@@ -78,14 +79,11 @@ class Judge:
         history = "\n".join(f"{message.role}: {message.content}" for message in messages)
         return await self.evaluate(history, response.content, sampling_ratio, parent=parent)
 
-    def _new_tracker(self, parent: Tracker | None) -> Tracker:
-        return self.config.create_tracker()
-
     def _result(self, answer: RunnerResult, tracker: Tracker) -> JudgeResult:
         verdict = read_verdict(answer.parsed)
         if isinstance(verdict, str):
             return self._failure(verdict)
-        if tracker.summary.outcome is not Outcome.SUCCESS:
+        if not ended_well(tracker.summary):
             return self._failure("The judge's own run failed.")
         return JudgeResult(
             judge_config_key=self.config.key,

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from ldtrack.agents.asking import ask, messages_of, require_streaming
+from ldtrack.agents.asking import ask, ended_well, messages_of, require_streaming
 from ldtrack.agents.conversation import Conversation
 from ldtrack.agents.evaluator import NO_EVALUATIONS, Evaluations, Evaluator
 from ldtrack.agents.results import ManagedResult
 from ldtrack.agents.streams import ManagedStream, Turn, stream_of
 from ldtrack.configs.types import AIAgentConfig, AICompletionConfig
 from ldtrack.core.models import LDMessage
-from ldtrack.core.values import Outcome
 from ldtrack.running import PlainRunner, Runner, Schema
+from ldtrack.tracking.sub_run import Parent
 from ldtrack.tracking.tracker import Tracker
 
 __all__ = ["ManagedAgent", "ManagedModel"]
@@ -36,30 +36,40 @@ class _Managed(Generic[ConfigT]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.config.key!r} on {type(self.runner).__name__}>"
 
-    async def run(self, input: str | Sequence[LDMessage], output_type: Schema | None = None) -> ManagedResult:
+    async def run(
+        self,
+        input: str | Sequence[LDMessage],
+        output_type: Schema | None = None,
+        *,
+        parent: Parent | None = None,
+    ) -> ManagedResult:
         """Answer a prompt, or messages that follow the config's own; ``output_type`` is a JSON schema.
 
-        What the provider raises is recorded, and passes unchanged. Cancelling stops the run, which is
-        recorded as cancelled with what it used until then.
+        ``parent`` is the run that this one is part of. What the provider raises is recorded, and passes
+        unchanged. Cancelling stops the run, which is recorded as cancelled with what it used until then.
         """
         messages = messages_of(input)
         _require_schema(output_type)
-        tracker = self.config.create_tracker()
+        tracker = self.config.create_tracker(parent)
         async with tracker.run() as run:
             answer = await ask(self.runner, run, messages, output_type)
         return self._result(tracker, messages, answer.content, answer.raw, answer.parsed)
 
-    def stream(self, input: str | Sequence[LDMessage]) -> ManagedStream:
-        """The answer's texts as they come; the request goes out when the first one is asked for."""
+    def stream(self, input: str | Sequence[LDMessage], *, parent: Parent | None = None) -> ManagedStream:
+        """The answer's texts as they come; the request goes out when the first one is asked for.
+
+        ``parent`` is the run that this one is part of.
+        """
         messages = messages_of(input)
-        return self._stream(Turn(lambda: messages))
+        return self._stream(Turn(lambda: messages), parent)
 
     def conversation(self, history: Sequence[LDMessage] = ()) -> Conversation:
         """A conversation with a history of its own, which may go on from an earlier one."""
         return Conversation(self, history)
 
-    def _stream(self, turn: Turn) -> ManagedStream:
-        return stream_of(require_streaming(self.runner), self.config.create_tracker(), turn, self._result)
+    def _stream(self, turn: Turn, parent: Parent | None = None) -> ManagedStream:
+        runner = require_streaming(self.runner)
+        return stream_of(runner, self.config.create_tracker(parent), turn, self._result)
 
     def _result(
         self,
@@ -68,14 +78,17 @@ class _Managed(Generic[ConfigT]):
         content: str,
         raw: Any = None,
         parsed: Mapping[str, Any] | None = None,
+        *,
+        raised: bool = False,
     ) -> ManagedResult:
-        """What came of a run that is over; an answer that succeeded and has a text goes to the judges."""
+        """What came of a run that is over; an answer that is whole and has a text goes to the judges."""
         metrics = tracker.summary
+        success = not raised and ended_well(metrics)
         evaluations: Evaluations = NO_EVALUATIONS
-        if metrics.outcome is Outcome.SUCCESS and content:
+        if success and content:
             evaluations = self._evaluator.evaluate(tracker, messages, content)
         return ManagedResult(
-            content=content, metrics=metrics, raw=raw, parsed=parsed, evaluations=evaluations
+            content=content, metrics=metrics, raw=raw, parsed=parsed, success=success, evaluations=evaluations
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import attrs
 
@@ -21,7 +21,13 @@ from ldtrack.tracking.tracker import Tracker
 
 __all__ = ["ManagedStream", "Turn", "stream_of"]
 
-MakeResult = Callable[[Tracker, Sequence[LDMessage], str], ManagedResult]
+
+class MakeResult(Protocol):
+    """Says what came of a run that is over."""
+
+    def __call__(
+        self, tracker: Tracker, messages: Sequence[LDMessage], content: str, *, raised: bool
+    ) -> ManagedResult: ...
 
 
 def _nothing(_result: ManagedResult) -> None:
@@ -112,6 +118,7 @@ async def _texts_of(
 ) -> AsyncGenerator[str, None]:
     messages = turn.begin()
     parts: list[str] = []
+    raised = True
     try:
         async with tracker.run() as run:
             try:
@@ -122,6 +129,7 @@ async def _texts_of(
             except GeneratorExit:
                 # Nobody reads on. Whether anything was missed, the last of the run's calls knows.
                 pass
+        raised = False
     finally:
-        result = state.result = make_result(tracker, messages, "".join(parts))
+        result = state.result = make_result(tracker, messages, "".join(parts), raised=raised)
         turn.end(result)

@@ -21,7 +21,7 @@ from ldtrack import (
     RunnerResult,
     TokenUsage,
 )
-from ldtrack.testing import FakeRunners, Recording, recording
+from ldtrack.testing import FakeRunners, Recording, RecordingLedger, recording
 
 ADA = Context.create("ada")
 FLAG = {"_ldMeta": {"enabled": True}, "provider": {"name": "acme"}, "model": {"name": "a-model"}}
@@ -80,7 +80,7 @@ class TestRuns:
     async def test_what_is_no_prompt_raises_before_anything_is_recorded(self, wrong: Any) -> None:
         """The error says what was given; no run has begun."""
         model, ld = await a_model("One.")
-        with pytest.raises(TypeError, match="needs a prompt or some ldtrack.LDMessage"):
+        with pytest.raises(TypeError, match=r"needs a prompt or some ldtrack\.LDMessage"):
             await model.run(wrong)
         with pytest.raises(TypeError, match="needs a prompt"):
             model.stream(wrong)
@@ -332,7 +332,7 @@ class TestConversations:
         else:
             async with conversation.stream("First") as stream:
                 await anext(stream)
-        assert conversation.messages == ()
+        assert not conversation.messages
         await conversation.run("Second")
         assert [message.content for message in conversation.messages] == ["Second", "Two words."]
 
@@ -341,4 +341,58 @@ class TestConversations:
         model, _ = await a_model("")
         conversation = model.conversation()
         await conversation.run("First")
+        assert conversation.messages == ()
+
+
+class TestParents:
+    """Runs within runs."""
+
+    async def test_a_run_may_be_part_of_another_one(self) -> None:
+        """As a tool's own model is part of its agent's run: its summary says so, LaunchDarkly is not told."""
+        model, ld = await a_model("One.", "Two.")
+        outer = await model.run("First")
+        inner = await model.run("Second", parent="the outer run")
+        stream = model.stream("Third", parent=ld.ai.resume(inner.resumption_token, ADA))
+        async for _ in stream:
+            pass
+        assert outer.metrics.parent_run_id is None
+        assert inner.metrics.parent_run_id == "the outer run"
+        assert stream.result.metrics.parent_run_id == runs_of(ld)[1]
+        assert "the outer run" not in str(ld.events)
+
+
+class TestFailingLedgers:
+    """Recording may fail; what an app does must not depend on it."""
+
+    async def test_a_conversation_goes_on_when_nothing_can_be_recorded(self) -> None:
+        """The outcome is unknown to LaunchDarkly, but not to us: the turn is kept, the answer is whole."""
+        ledger = RecordingLedger()
+        ld = recording({"chat": FLAG}, runners={"acme": FakeRunners("One.")}, ledger=ledger)
+        model = await ld.ai.create_model("chat", ADA)
+        assert model is not None
+        ledger.fail_next(10)
+        conversation = model.conversation()
+        result = await conversation.run("First")
+        assert (result.success, result.metrics.outcome) == (True, None)
+        assert len(conversation.messages) == 2
+
+    async def test_an_error_between_two_calls_is_no_success(self) -> None:
+        """The last call went well; what came after it did not."""
+
+        class Tripping:
+            async def run(self, input: Any, output_type: Any = None, *, calls: Any) -> RunnerResult:
+                raise NotImplementedError
+
+            async def stream(self, input: Any, *, calls: Any) -> AsyncGenerator[str, None]:
+                await calls.call(asyncio.sleep(0, "an answer"))
+                yield "half"
+                raise LookupError("a tool's own")
+
+        model, _ = await a_model(runners=Making(Tripping()))
+        conversation = model.conversation()
+        stream = conversation.stream("First")
+        with pytest.raises(LookupError):
+            async for _ in stream:
+                pass
+        assert (stream.result.success, stream.result.metrics.outcome) == (False, Outcome.ERROR)
         assert conversation.messages == ()
