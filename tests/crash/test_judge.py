@@ -6,7 +6,7 @@ import gzip
 import json
 
 import pytest
-from crashtest.journal import Entry, Journal, entries_in
+from crashtest.journal import Entry, Journal, entries_in, line_of, tokens_in
 from crashtest.judge import Post, judge
 
 RUN = "run-1"
@@ -153,3 +153,11 @@ def test_what_was_being_written_down_when_the_writer_died_does_not_count(tmp_pat
         file.write('["kept", "run-1", {"dura')
 
     assert list(entries_in(tmp_path)) == [Entry("tried", RUN, {"duration:total": 5})]
+
+
+def test_a_token_that_was_being_left_when_the_writer_died_is_nobodys() -> None:
+    """Nor does it spoil the next one in the file, and what a piece begins or ends with is left out."""
+    whole, cut = line_of("whole"), line_of("half-of-it")[:5]
+
+    assert tokens_in(whole + cut + whole + line_of("last")) == ["whole", "whole", "last"]
+    assert tokens_in(whole[3:] + whole + line_of("last")[:-1]) == ["whole"]

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["Entry", "Journal", "Said", "entries_in", "name_of", "place_of"]
+__all__ = ["Entry", "Journal", "Said", "entries_in", "line_of", "name_of", "place_of", "tokens_in"]
 
 Said = Literal["tried", "kept", "held", "taken", "failed"]
 """What a line says of a run's claims:
@@ -62,6 +62,19 @@ def entries_in(folder: Path) -> Iterator[Entry]:
         for line in path.read_bytes().splitlines(keepends=True):
             if line.endswith(b"\n"):
                 yield Entry(*json.loads(line))
+
+
+def line_of(token: str) -> bytes:
+    """A token as it is left for others, in a file that all append to.
+
+    A kill may cut even one write in two, where a page of the file ends: what follows begins on a new line.
+    """
+    return b"\n%b.\n" % token.encode()
+
+
+def tokens_in(piece: bytes) -> list[str]:
+    """The tokens that are whole in a piece of that file."""
+    return [line[:-1].decode() for line in piece.split(b"\n")[1:-1] if line.endswith(b".")]
 
 
 def name_of(event: Mapping[str, Any]) -> str:

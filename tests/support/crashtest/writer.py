@@ -16,7 +16,7 @@ from ldclient import Config, Context, LDClient
 from ldclient.integrations.test_data import TestData
 
 from crashtest import frauds
-from crashtest.journal import Journal
+from crashtest.journal import Journal, line_of, tokens_in
 from crashtest.plan import Plan
 from ldtrack import AIClient, JudgeResult, TokenUsage
 from ldtrack.exceptions import LedgerError
@@ -81,7 +81,7 @@ class Writer:
         while os.getppid() == self._parent:  # a supervisor that is gone can end nobody
             tracker = config.create_tracker()
             if self._random.random() < 0.3:
-                os.write(self._tokens, tracker.resumption_token.encode() + b"\n")
+                os.write(self._tokens, line_of(tracker.resumption_token))
             await self._random.choice(ways)(tracker, context)
 
     # Ways of recording a run
@@ -171,8 +171,8 @@ class Writer:
     def _any_token(self) -> str | None:
         end = os.fstat(self._tokens).st_size
         piece = os.pread(self._tokens, 4096, max(0, self._random.randrange(end + 1) - 2048))
-        whole = piece.split(b"\n")[1:-1]
-        return self._random.choice(whole).decode() if whole else None
+        whole = tokens_in(piece)
+        return self._random.choice(whole) if whole else None
 
 
 async def _answer(tool: str, count: int) -> AsyncIterator[dict[str, Any]]:
