@@ -11,8 +11,10 @@ from ldtrack.providers.bedrock import BedrockReader
 from ldtrack.providers.bedrock_invoke import BedrockInvokeReader
 from ldtrack.providers.cohere import CohereReader
 from ldtrack.providers.gemini import GeminiReader
+from ldtrack.providers.huggingface import HuggingFaceReader
 from ldtrack.providers.langchain import LangChainReader
 from ldtrack.providers.langgraph import LangGraphReader
+from ldtrack.providers.litellm import LiteLLMReader
 from ldtrack.providers.mapping import MappingReader
 from ldtrack.providers.mistral import MistralReader
 from ldtrack.providers.ollama import OllamaReader
@@ -29,8 +31,10 @@ __all__ = [
     "BedrockReader",
     "CohereReader",
     "GeminiReader",
+    "HuggingFaceReader",
     "LangChainReader",
     "LangGraphReader",
+    "LiteLLMReader",
     "MappingReader",
     "MistralReader",
     "OllamaReader",

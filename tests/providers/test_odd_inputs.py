@@ -9,11 +9,28 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recorded import chat_answer, chat_chunk, chat_stream, message, message_stream, response, response_stream
+from recorded import (
+    chat_answer,
+    chat_chunk,
+    chat_stream,
+    generated_stream,
+    generated_text,
+    message,
+    message_stream,
+    response,
+    response_stream,
+)
 
 from ldtrack.core.meter import Meter
 from ldtrack.core.reading import Reading
-from ldtrack.providers import ReaderRegistry
+from ldtrack.providers import (
+    AnthropicReader,
+    HuggingFaceReader,
+    LiteLLMReader,
+    OpenAIChatReader,
+    OpenAIResponsesReader,
+    ReaderRegistry,
+)
 from ldtrack.providers.registry import PROVIDERS
 from ldtrack.typing import Reader
 
@@ -28,6 +45,8 @@ WORDS = sorted(
             response(),
             *message_stream("x"),
             message(),
+            *generated_stream("x"),
+            generated_text("x", given=1),
         ]
         for word in json.dumps(chunk).replace('"', " ").replace(":", " ").split()
         if word.replace("_", "").replace(".", "").isalpha()
@@ -102,6 +121,11 @@ def test_anything(reader: Reader, value: Any) -> None:
     check(reader.read(value))
 
 
+OF_RECORDED: tuple[Reader, ...] = (
+    *(HuggingFaceReader(), LiteLLMReader(), OpenAIChatReader(), OpenAIResponsesReader(), AnthropicReader()),
+)
+"""Those whose chunks these are."""
+
 RECORDED = [
     *chat_stream("Hi")[:-1],
     chat_chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "x", "arguments": ""}}]}),
@@ -111,6 +135,8 @@ RECORDED = [
     response("completed", {"type": "function_call", "name": "x", "call_id": "a"}),
     *message_stream("Hi"),
     message({"type": "tool_use", "id": "a", "name": "x", "input": {}}),
+    *generated_stream("Hi"),
+    generated_text("Hi", given=1),
 ]
 
 
@@ -158,7 +184,7 @@ def test_recorded_chunks_with_one_odd_value(spoilt: Any) -> None:
 @given(spoilt=spoilt_chunks())
 def test_json_and_objects_are_read_alike(spoilt: Any) -> None:
     """Whether the SDK made objects of it or not, a chunk says the same."""
-    for reader in PROVIDERS[:3]:
+    for reader in OF_RECORDED:
         if isinstance(spoilt, dict) and not isinstance(spoilt, HostileMapping):
             assert reader.read(spoilt) == reader.read(as_object(spoilt))
 
@@ -173,4 +199,4 @@ def test_hostile_objects(reader: Reader, hostile: Any) -> None:
 
 def test_what_these_tests_can_see() -> None:
     """Negative control: the recorded chunks are read, so spoiling them means something."""
-    assert sum(any(reader.read(chunk) for reader in PROVIDERS[:3]) for chunk in RECORDED) > len(RECORDED) / 2
+    assert sum(any(reader.read(chunk) for reader in OF_RECORDED) for chunk in RECORDED) > len(RECORDED) / 2

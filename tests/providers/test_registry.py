@@ -13,6 +13,8 @@ from recorded import chat_answer, chat_chunk, message, message_stream, response,
 from ldtrack.core.reading import CONTENT, Reading, Wants
 from ldtrack.providers import (
     AnthropicReader,
+    HuggingFaceReader,
+    LiteLLMReader,
     MappingReader,
     OpenAIChatReader,
     OpenAIResponsesReader,
@@ -59,13 +61,16 @@ BY_TYPE = [
     ("anthropic.types.raw_message_start_event", "RawMessageStartEvent", AnthropicReader),
     ("anthropic.types.beta.beta_raw_message_start_event", "BetaRawMessageStartEvent", AnthropicReader),
     ("anthropic.lib.streaming._types", "TextEvent", AnthropicReader),
+    ("litellm.types.utils", "ModelResponseStream", LiteLLMReader),
+    ("huggingface_hub.inference._generated.types.base", "ChatCompletionStreamOutput", HuggingFaceReader),
 ]
 
 
 @pytest.mark.parametrize(
     ("module", "name", "reader"),
     BY_TYPE,
-    ids=[name for _, name, _ in BY_TYPE[:5]] + ["delta", "rich delta", "message", "start", "beta", "helper"],
+    ids=[name for _, name, _ in BY_TYPE[:5]]
+    + ["delta", "rich delta", "message", "start", "beta", "helper", "litellm", "huggingface"],
 )
 def test_recognition_by_type(module: str, name: str, reader: type[Reader]) -> None:
     """An object is known by where its type is defined, even if it is empty; so are subclasses of it."""

@@ -44,7 +44,10 @@ class FakeServer:
 
     def client_for(self, sdk: Any) -> Any:
         """An HTTP client of the library that this SDK stands on, with this server behind it."""
-        http = _http_under(sdk)
+        return self.client_over(_http_under(sdk))
+
+    def client_over(self, http: Any) -> Any:
+        """A client of this HTTP library, ``httpx`` or what took its place, with this server behind it."""
 
         async def answer(request: Any) -> Any:
             self.requests.append(body := json.loads(request.content or b"{}"))

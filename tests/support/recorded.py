@@ -1,4 +1,4 @@
-"""What OpenAI and Anthropic send: the shapes of recorded answers and streams, filled with given text.
+"""What OpenAI, Anthropic and Hugging Face send: recorded answers and streams, filled with given text.
 
 For ``fake_http``, and wherever the same JSON is wanted without an SDK.
 """
@@ -216,3 +216,26 @@ def message_stream(*texts: str) -> list[JSON]:
         *message_text_block(0, *texts),
         *message_end(),
     ]
+
+
+# Text generation of Hugging Face
+
+
+def generated_token(text: str, *, special: bool = False, **beside: Any) -> JSON:
+    """One event of a stream: a token; the last one has ``generated_text``, and ``details`` if asked for."""
+    token = {"id": 5, "text": text, "logprob": -0.5, "special": special}
+    return {"index": 1, "token": token, "generated_text": None, "details": None, **beside}
+
+
+def generated_stream(*texts: str, finish_reason: str = "eos_token") -> list[JSON]:
+    """A whole stream with details, which ends with a token that is no text."""
+    details = {"finish_reason": finish_reason, "generated_tokens": 7, "input_length": 12, "seed": None}
+    end = generated_token("</s>", special=True, generated_text="".join(texts), details=details)
+    return [*map(generated_token, texts), end]
+
+
+def generated_text(text: str, *, given: int = 12, finish_reason: str = "length") -> JSON:
+    """A whole answer with details, and with as many tokens of the prompt."""
+    prefill = [{"id": at, "text": "x", "logprob": None} for at in range(given)]
+    details = {"finish_reason": finish_reason, "generated_tokens": 7, "prefill": prefill, "tokens": []}
+    return {"generated_text": text, "details": {**details, "seed": None}}

@@ -1,0 +1,47 @@
+"""Readers that other packages bring along, found by their entry points.
+
+Rule for this file: whatever such a package does wrong is logged once, and the package is left out. Looking
+for them reads files, so it happens once in a process, and not before somebody asks.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+from ldtrack.typing import Reader
+
+__all__ = ["GROUP", "installed_readers"]
+
+GROUP: Final = "ldtrack.readers"
+"""The group of entry points that name a reader, or a class of readers."""
+
+log: Final = logging.getLogger("ldtrack")
+
+
+@functools.cache
+def installed_readers() -> tuple[Reader, ...]:
+    """The readers of all installed packages that bring one, in the order of their entry points' names."""
+    found = [_reader_of(entry) for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
+    return tuple(reader for reader in found if reader is not None)
+
+
+def _reader_of(entry: EntryPoint) -> Reader | None:
+    try:
+        loaded = entry.load()
+        reader = loaded() if isinstance(loaded, type) else loaded
+    except Exception as error:  # noqa: BLE001 - somebody else's module may raise anything
+        log.warning(
+            "The reader %r (%s) could not be loaded, and is left out: %r", entry.name, entry.value, error
+        )
+        return None
+    if not isinstance(reader, Reader):
+        log.warning(
+            "The entry point %r (%s) gives no reader but %r, and is left out: a reader has recognises(item), "
+            "read(item), wants, marks_end and usage_hint.",
+            *(entry.name, entry.value, reader),
+        )
+        return None
+    return reader

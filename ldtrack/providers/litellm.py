@@ -1,0 +1,47 @@
+"""LiteLLM: its ``ModelResponse`` and ``ModelResponseStream``, whichever provider is behind them.
+
+Rule for this file: LiteLLM makes everybody's answers into chat completions, read as such; here is
+only what its objects have of their own. Its Responses are read by ``openai_responses``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ldtrack.core.reading import CONTENT, Reading, Wants
+from ldtrack.providers.fields import comes_from
+from ldtrack.providers.openai_chat import read_chat
+
+__all__ = ["LiteLLMReader"]
+
+
+class LiteLLMReader:
+    """Reads completions: a finish reason is the finish mark, usage comes last and only if asked for.
+
+    In a stream LiteLLM names the model that it was asked for, and not the one that answered.
+    """
+
+    wants: Wants = Wants.EVERY
+    marks_end: bool = True
+    usage_hint: str = (
+        "The completion streamed by LiteLLM ended without token usage, which is sent only on request: pass "
+        'stream_options={"include_usage": True} to litellm.acompletion(...).'
+    )
+    modules: tuple[str, ...] = ("litellm.types.utils",)
+
+    def recognises(self, item: object) -> bool:
+        """Whether this is of LiteLLM's types; its JSON is OpenAI's."""
+        return comes_from(type(item), self.modules)
+
+    def read(self, item: Any) -> Reading | None:
+        """What a chunk or a whole answer says."""
+        try:
+            # Nearly all chunks: one choice, some text, nothing else. Usage is there only if it is known.
+            (choice,) = item.choices
+            delta = choice.delta
+            calls = delta.tool_calls or delta.function_call
+            beside_text = calls or choice.finish_reason or item.model_extra.get("usage")
+            is_plain = type(delta.content) is str and delta.content != "" and not beside_text
+        except Exception:  # noqa: BLE001 - it has another shape
+            is_plain = False
+        return CONTENT if is_plain else read_chat(item)

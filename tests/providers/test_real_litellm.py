@@ -1,0 +1,195 @@
+"""The litellm package itself, over OpenAI's and Anthropic's formats in memory: what was served is read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+import anthropic
+import pytest
+from fake_http import FakeServer, openai_client
+from folding import Folded, fold, fold_stream
+from ldclient import Context
+from recorded import (
+    CHAT_USAGE,
+    chat_answer,
+    chat_chunk,
+    chat_stream,
+    chat_tool_delta,
+    message,
+    message_end,
+    message_stream,
+)
+
+from ldtrack import AICompletionConfigDefault
+from ldtrack.core.reading import CONTENT
+from ldtrack.core.values import Ending, Outcome, TokenUsage
+from ldtrack.providers import LiteLLMReader
+from ldtrack.testing import recording
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or it asks the network when it is imported
+litellm = pytest.importorskip(
+    "litellm", reason="litellm holds openai below 3, so it is not in every environment"
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # litellm and pydantic disagree on a type of litellm's
+
+USAGE = TokenUsage(19, 12, 7, cached_input=4, reasoning=3)
+ASKED: Any = {"model": "openai/gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
+STREAMED: Any = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
+
+
+async def stream_of(*events: Any, **options: Any) -> Any:
+    """LiteLLM's stream over these events of OpenAI's."""
+    return await litellm.acompletion(**STREAMED | options, client=openai_client([*events]))
+
+
+async def chat(*events: Any) -> Folded:
+    """Stream these events of OpenAI's through LiteLLM and fold what it makes of them."""
+    return await fold_stream(await stream_of(*events))
+
+
+def over_anthropic(*answers: Any) -> dict[str, Any]:
+    """How LiteLLM is asked for a model of Anthropic's, whose server gives these answers."""
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
+
+    handler = AsyncHTTPHandler()
+    handler.client = FakeServer(*answers).client_for(anthropic)
+    return {**ASKED, "model": "anthropic/claude-sonnet-4-20250514", "api_key": "none", "client": handler}
+
+
+async def test_a_whole_stream() -> None:
+    """Role, texts, finish reason and usage with all its details, as LiteLLM's own objects."""
+    folded = await chat(*chat_stream("Hel", "lo"))
+    assert isinstance(folded.reader, LiteLLMReader)
+    assert type(folded.chunks[0]).__name__ == "ModelResponseStream"
+    assert folded.first_token == 1
+    assert folded.usage == USAGE
+    assert folded.meter.finish_reason == "stop"
+    assert folded.ending is Ending.COMPLETED
+
+
+async def test_the_common_chunk_is_the_shared_reading() -> None:
+    """The short way is taken for LiteLLM's objects, though they lack what OpenAI's have."""
+    folded = await chat(*chat_stream("Hel", "lo"))
+    chunk = folded.chunks[1]
+    assert LiteLLMReader().read(chunk) is CONTENT
+    assert not hasattr(chunk, "usage")
+
+
+async def test_the_model_is_the_one_that_was_asked_for() -> None:
+    """In streams LiteLLM overwrites what the provider says; whole answers keep it."""
+    assert (await chat(*chat_stream("Hello"))).meter.model == "gpt-4o"
+    answer = await litellm.acompletion(**ASKED, client=openai_client(chat_answer("Hello")))
+    assert fold([answer]).meter.model == "gpt-4o-2024-08-06"
+
+
+async def test_tool_calls_split_over_deltas() -> None:
+    """Two calls of one tool, their arguments in pieces."""
+    deltas = [
+        {"role": "assistant", "content": None},
+        chat_tool_delta(0, id="call_a", name="weather"),
+        chat_tool_delta(0, arguments='{"city":'),
+        chat_tool_delta(0, arguments='"Bern"}'),
+        chat_tool_delta(1, id="call_b", name="weather", arguments="{}"),
+    ]
+    end = chat_chunk(finish_reason="tool_calls")
+    folded = await chat(*map(chat_chunk, deltas), end, chat_chunk(usage=CHAT_USAGE), "[DONE]")
+    assert folded.meter.tool_calls == {"call_a": "weather", "call_b": "weather"}
+    assert folded.meter.finish_reason == "tool_calls"
+    assert folded.usage == USAGE
+
+
+async def test_a_content_filter() -> None:
+    """A filter's stop is a refusal, and no failure."""
+    folded = await chat(*chat_stream("Hel", finish_reason="content_filter"))
+    assert folded.meter.refused
+    assert folded.ending is Ending.COMPLETED
+
+
+async def test_a_whole_answer() -> None:
+    """Usage, calls, reason, refusal: by the same reader."""
+    call = {"id": "a", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    served = chat_answer(None, tool_calls=[call], refusal="I'm sorry")
+    folded = fold([await litellm.acompletion(**ASKED, client=openai_client(served))])
+    assert isinstance(folded.reader, LiteLLMReader)
+    assert folded.tools == ["weather"]
+    assert folded.usage == USAGE
+    assert folded.meter.finished
+
+
+async def test_an_error_in_mid_stream() -> None:
+    """LiteLLM raises an error of its own; what had come by then has been read."""
+    served = [*chat_stream("Hel")[:2], {"error": {"message": "overloaded", "code": 503}}]
+    folded = Folded()
+    with pytest.raises(Exception, match="overloaded"):
+        await fold_stream(await stream_of(*served), folded)
+    assert folded.first_token == 1
+    assert not folded.meter.finished
+
+
+async def test_a_stream_that_ends_too_soon_is_said_to_be_complete() -> None:
+    """LiteLLM makes up a finish reason and counts tokens itself; nothing tells them from served ones."""
+    folded = await chat(*chat_stream("Hel", "lo")[:3])
+    assert folded.meter.finish_reason == "stop"
+    assert folded.ending is Ending.COMPLETED
+    assert folded.usage is not None
+
+
+class TestAnthropic:
+    """Claude behind LiteLLM: another provider's stream, read as a chat completion."""
+
+    async def test_a_whole_stream(self) -> None:
+        """The counts of Anthropic's three kinds of input arrive as one."""
+        stream = await litellm.acompletion(
+            **over_anthropic(message_stream("Hel", "lo")), stream=True, stream_options={"include_usage": True}
+        )
+        folded = await fold_stream(stream)
+        assert isinstance(folded.reader, LiteLLMReader)
+        assert folded.first_token == 0
+        assert folded.usage is not None
+        assert (folded.usage.input, folded.usage.output, folded.usage.cached_input) == (12, 7, 4)
+        assert folded.ending is Ending.COMPLETED
+
+    async def test_a_refusal(self) -> None:
+        """LiteLLM translates the stop reason."""
+        served = [{"type": "message_start", "message": message(stop_reason=None)}, *message_end("refusal")]
+        folded = await fold_stream(await litellm.acompletion(**over_anthropic(served), stream=True))
+        assert folded.meter.refused
+        assert folded.meter.finish_reason == "content_filter"
+
+    async def test_a_whole_answer(self) -> None:
+        """The same without streaming."""
+        served = message({"type": "text", "text": "Hi"}, output_tokens=7)
+        folded = fold([await litellm.acompletion(**over_anthropic(served))])
+        assert folded.usage is not None
+        assert (folded.usage.input, folded.usage.output) == (12, 7)
+        assert folded.meter.model == "claude-sonnet-4-20250514"
+
+
+class TestTracked:
+    """All the way to LaunchDarkly's events."""
+
+    @pytest.mark.parametrize("is_closed_early", [False, True], ids=["to the end", "closed early"])
+    async def test_a_tracked_stream(self, is_closed_early: bool) -> None:
+        """The figures in the events are those served; a stream closed early has none to send."""
+        ld = recording({"chat": {"_ldMeta": {"enabled": True}, "model": {"name": "gpt-4o"}}})
+        config = await ld.ai.completion_config("chat", Context.create("ada"), AICompletionConfigDefault())
+        tracker = config.create_tracker()
+        async with contextlib.aclosing(tracker.stream(stream_of(*chat_stream("Hel", "lo")))) as stream:
+            async for chunk in stream:
+                if is_closed_early and chunk.choices[0].delta.content:
+                    break
+        tokens = {
+            event.key.rpartition(":")[2]: event.metric_value for event in ld.events if "tokens" in event.key
+        }
+        tokens.pop("ttf")
+        summary = tracker.summary
+        if is_closed_early:
+            assert tokens == {}
+            assert (summary.outcome, summary.finish_reason) == (Outcome.CANCELLED, None)
+        else:
+            assert tokens == {"total": 19, "input": 12, "output": 7}
+            assert (summary.outcome, summary.finish_reason) == (Outcome.SUCCESS, "stop")
+        assert summary.answered_by == "gpt-4o"
