@@ -136,7 +136,7 @@ def _read_edges(flag: FlagPart, minor: Problems) -> Iterator[Edge]:
         return
     known: set[tuple[str, str]] = set()
     for source, entries in sources.members.items():
-        path = sources.path_of(source)
+        path = f"{sources.path}[{shown(source)}]"
         if sources.check(source, f"The key of {sources.path}", _KEY) is None:
             continue
         listed = sources.check(entries, path, LIST)
