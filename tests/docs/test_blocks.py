@@ -17,7 +17,7 @@ from pages import CHECKOUT, PAGES, blocks_of
 from recorded import CHAT_USAGE, chat_answer, chat_stream
 
 from ldtrack import AIClient, AICompletionConfigDefault
-from ldtrack.testing import Recording, RecordingClient, recording
+from ldtrack.testing import FakeRunners, Recording, RecordingClient, recording
 
 pytest_plugins = ["pytester"]
 
@@ -202,6 +202,16 @@ async def test_the_readme_s_answer_closed_early(readme: Namespace, ld: Recording
     await answer.aclose()
     assert ld.names() == ["duration:total", "tokens:ttf"]
     assert server.closed == 1
+
+
+async def test_the_readme_s_managed_model(readme: Namespace) -> None:
+    """The question is answered, and nothing had to be tracked for its events."""
+    flag = {**FLAG, "provider": {"name": "openai"}}
+    ld = recording({"support-chat": flag}, runners={"openai": FakeRunners("Because of the light.")})
+    answer = readme["ask"](ld.ai, ADA, "Why is the sky blue?")
+    assert "".join([text async for text in answer]) == "Because of the light."
+    assert ld.names()[:3] == ["duration:total", "tokens:ttf", "generation:success"]
+    assert len(readme["saved"]) == 1
 
 
 async def test_the_readme_s_vote(readme: Namespace, ld: Recording) -> None:
