@@ -5,6 +5,8 @@ Rule for this file: it goes the way that users go, through a config, a tracker a
 
 from __future__ import annotations
 
+import asyncio
+import collections
 from typing import Any
 
 import attrs
@@ -25,6 +27,8 @@ class Tracked:
     ld: Recording
     run: Run
     chunks: list[Any] = attrs.field(factory=list)
+    seen: dict[int, asyncio.Event] = attrs.field(factory=lambda: collections.defaultdict(asyncio.Event))
+    """By number: set when so many chunks have been read."""
     first_token: int | None = None
     """The number of the chunk that was the first token, counted from 0: a chunk takes 10 ms."""
 
@@ -54,6 +58,7 @@ class Tracked:
         try:
             async for chunk in stream:
                 self.chunks.append(chunk)
+                self.seen[len(self.chunks)].set()
                 self.ld.clock.advance(ms=10)
                 if len(self.chunks) == until:
                     break
