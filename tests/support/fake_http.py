@@ -18,6 +18,7 @@ JSON and returns the answer. The last answer is served again as often as it is a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -38,6 +39,8 @@ class FakeServer:
         """The JSON bodies it was sent."""
         self.sent = 0
         """How many events it was asked for."""
+        self.begun = 0
+        """How many streamed answers were asked for and handed out."""
         self.closed = 0
         """How many streamed answers the client has closed, read to the end or not."""
         self._answers = [*answers]
@@ -59,6 +62,7 @@ class FakeServer:
             if isinstance(served, Mapping):
                 return http.Response(200, json=served)
             events = _body_of(http, self, served)
+            self.begun += 1
             return http.Response(200, headers={"content-type": "text/event-stream"}, stream=events)
 
         return http.AsyncClient(transport=http.MockTransport(answer))
@@ -129,3 +133,22 @@ def anthropic_client(*answers: Answer, server: FakeServer | None = None) -> anth
     return anthropic.AsyncAnthropic(
         api_key="none", base_url="http://fake", http_client=http_client, max_retries=0
     )
+
+
+@contextlib.contextmanager
+def huggingface_clients() -> Iterator[Callable[..., Any]]:
+    """Makes ``AsyncInferenceClient``s that are given these answers; their transport is set for the process."""
+    import huggingface_hub
+    from huggingface_hub.utils._http import default_async_client_factory
+
+    http = importlib.import_module(type(default_async_client_factory()).__module__.partition(".")[0])
+
+    def make(*answers: Answer, server: FakeServer | None = None) -> Any:
+        served = server or FakeServer(*answers)
+        huggingface_hub.set_async_client_factory(lambda: served.client_over(http))
+        return huggingface_hub.AsyncInferenceClient(base_url="http://fake/v1", api_key="none")
+
+    try:
+        yield make
+    finally:
+        huggingface_hub.set_async_client_factory(default_async_client_factory)
