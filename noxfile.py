@@ -91,10 +91,12 @@ def lowest(session: nox.Session) -> None:
     session.install(wheel, *core)
     session.run("python", "-I", "tests/bare_import.py")
 
-    extras = floors(*(requirement for extra in EXTRAS.values() for requirement in extra))
+    # OpenAI's Agents SDK needs a newer openai than the lowest that ours does: its tests skip themselves.
+    low = {name: requirements for name, requirements in EXTRAS.items() if name != "openai-agents"}
+    extras = floors(*(requirement for extra in low.values() for requirement in extra))
     raised = {Requirement(requirement).name for requirement in extras}
     core = [requirement for requirement in core if Requirement(requirement).name not in raised]
-    session.install(f"{wheel}[{','.join(EXTRAS)}]", *core, *extras, *group("test"))
+    session.install(f"{wheel}[{','.join(low)}]", *core, *extras, *group("test"))
     test_wheel(session)
 
 

@@ -1,0 +1,206 @@
+"""What an agent of OpenAI's Agents SDK is made of, when it is made for one run.
+
+Rule for this file: from a config to the SDK's settings, tools, output and model. The package, which is called
+``agents``, is handed in by whoever imported it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Final, Protocol
+
+import attrs
+
+from ldtrack.core.models import LDMessage
+from ldtrack.providers.runners.chat import OUTPUT_NAME, keywords_for, parameters_of
+from ldtrack.providers.runners.tools import NO_PARAMETERS, Toolbox, ToolRequest
+from ldtrack.running import Calls, Schema
+
+__all__ = [
+    "JSONOutput",
+    "MeasuredModel",
+    "ToolErrors",
+    "Unreadable",
+    "input_of",
+    "settings_of",
+    "text_of",
+    "tools_of",
+]
+
+_OTHER_NAMES: Final = {"max_completion_tokens": "max_tokens", "max_output_tokens": "max_tokens"}
+"""Parameters that the SDK knows by another name."""
+
+
+def settings_of(agents: Any, config: Any, create: Callable[..., Any]) -> Any:
+    """All parameters of the config's model.
+
+    Those that the SDK has no setting for go to the method that makes the request, or into its body.
+    """
+    known = {field.name for field in dataclasses.fields(agents.ModelSettings)}
+    given = {_OTHER_NAMES.get(name, name): value for name, value in parameters_of(config).items()}
+    streaming = given.pop("stream_options", None) or {}
+    effort = given.pop("reasoning_effort", None)
+    if effort is not None:
+        given.setdefault("reasoning", {"effort": effort})
+    if isinstance(given.get("reasoning"), dict):
+        reasoning = importlib.import_module("openai.types.shared").Reasoning
+        given["reasoning"] = reasoning(**given["reasoning"])
+    settings = {"include_usage": streaming.get("include_usage", True)}
+    settings |= {name: value for name, value in given.items() if name in known}
+    rest = keywords_for(create, {name: value for name, value in given.items() if name not in known})
+    body = {**(rest.pop("extra_body", None) or {}), **(settings.get("extra_body") or {})}
+    if rest:
+        settings["extra_args"] = {**rest, **(settings.get("extra_args") or {})}
+    if body:
+        settings["extra_body"] = body
+    return agents.ModelSettings(**settings)
+
+
+def input_of(messages: Sequence[LDMessage]) -> list[Any]:
+    """Messages as the SDK takes them."""
+    return [message.to_dict() for message in messages]
+
+
+@attrs.define
+class ToolErrors:
+    """What the app's tools raised in one run: the SDK wraps it, and the app is to get it as it was."""
+
+    _raised: list[BaseException] = attrs.field(factory=list)
+
+    def note(self, error: BaseException) -> None:
+        """Remember an error of a tool."""
+        self._raised.append(error)
+
+    @contextlib.contextmanager
+    def as_they_were(self) -> Iterator[None]:
+        """Let an error of a tool pass without what the SDK has wrapped around it."""
+        try:
+            yield
+        except Exception as error:
+            cause = error.__cause__
+            if cause is not None and any(cause is one for one in self._raised):
+                raise cause  # noqa: B904 - it has a cause of its own
+            raise
+
+
+def tools_of(agents: Any, toolbox: Toolbox, errors: ToolErrors) -> list[Any]:
+    """The config's tools with the functions behind them."""
+    return [_tool(agents, toolbox, tool, errors) for tool in toolbox.offered]
+
+
+def _tool(agents: Any, toolbox: Toolbox, tool: Any, errors: ToolErrors) -> Any:
+    async def invoke(_context: Any, arguments: str) -> str:
+        try:
+            return (await toolbox.use([ToolRequest("", tool.name, arguments)]))[0]
+        except Exception as error:
+            errors.note(error)
+            raise
+
+    return agents.FunctionTool(
+        name=tool.name,
+        description=tool.description or "",
+        params_json_schema=tool.to_dict().get("parameters") or dict(NO_PARAMETERS),
+        on_invoke_tool=invoke,
+        strict_json_schema=False,
+    )
+
+
+@attrs.frozen
+class Unreadable:
+    """A structured answer that is no JSON object."""
+
+    text: str
+
+
+@attrs.frozen
+class JSONOutput:
+    """A JSON schema as the SDK's type of output."""
+
+    schema: Schema
+
+    def is_plain_text(self) -> bool:
+        """It is JSON."""
+        return False
+
+    def name(self) -> str:
+        """What it is called in requests."""
+        return OUTPUT_NAME
+
+    def json_schema(self) -> dict[str, Any]:
+        """The schema."""
+        return dict(self.schema)
+
+    def is_strict_json_schema(self) -> bool:
+        """As in the other runners."""
+        return True
+
+    def validate_json(self, json_str: str) -> Any:
+        """The answer parsed; one that cannot be is for the runner to report."""
+        with contextlib.suppress(ValueError):
+            parsed = json.loads(json_str)
+            if isinstance(parsed, dict):
+                return parsed
+        return Unreadable(json_str)
+
+
+def text_of(final_output: Any) -> str:
+    """What an agent said in the end, as text."""
+    if isinstance(final_output, Unreadable):
+        return final_output.text
+    if isinstance(final_output, str):
+        return final_output
+    return "" if final_output is None else json.dumps(final_output, ensure_ascii=False)
+
+
+class _Model(Protocol):
+    async def get_response(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]: ...
+
+
+class MeasuredModel:
+    """One of the SDK's models, whose calls are made through a run.
+
+    Whatever else the SDK asks a model for, the model itself answers.
+    """
+
+    def __init__(self, model: _Model, calls: Calls) -> None:
+        self._model = model
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    async def get_response(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's answer; cancelling passes to the request."""
+        asked = _Asked(self._model, args, kwargs)
+        await self._calls.call(asked.answer())
+        return asked.response
+
+    async def stream_response(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
+        """The model's events; cancelling, or closing this generator, closes the stream."""
+        async with self._calls.stream(self._model.stream_response(*args, **kwargs)) as events:
+            async for event in events:
+                yield event
+
+
+class _Asked:
+    """One question to a model, and the SDK's answer to it."""
+
+    def __init__(self, model: _Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._model = model
+        self._args = args
+        self._kwargs = kwargs
+        self.response: Any = None
+
+    async def answer(self) -> dict[str, Any]:
+        """What the SDK's answer says, in the shape of a whole response, which readers know."""
+        response = self.response = await self._model.get_response(*self._args, **self._kwargs)
+        usage = response.usage
+        # What was not reported is counted as nothing.
+        is_reported = usage.input_tokens or usage.output_tokens or usage.total_tokens
+        return {"object": "response", "output": response.output, "usage": usage if is_reported else None}
