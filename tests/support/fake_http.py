@@ -21,7 +21,7 @@ import asyncio
 import contextlib
 import importlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import anthropic
@@ -137,7 +137,7 @@ def anthropic_client(*answers: Answer, server: FakeServer | None = None) -> anth
 
 @contextlib.contextmanager
 def huggingface_clients() -> Iterator[Callable[..., Any]]:
-    """Makes ``AsyncInferenceClient``s that are given these answers; their transport is set for the process."""
+    """Makes ``AsyncInferenceClient``s that are given these answers, by a setting of the process."""
     import huggingface_hub
     from huggingface_hub.utils._http import default_async_client_factory
 
