@@ -112,8 +112,7 @@ class ThreadedStream(Generic[T]):
 
 def _look_at(done: asyncio.Future[Any]) -> None:
     """See the error of a read that nobody waits for any more, or asyncio would complain of it."""
-    if not done.cancelled():
-        done.exception()
+    _ = done.cancelled() or done.exception()
 
 
 def _wake(body: Any) -> None:

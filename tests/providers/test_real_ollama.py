@@ -26,8 +26,12 @@ CALL = {"function": {"name": "weather", "arguments": {"city": "Bern"}}}
 @contextlib.asynccontextmanager
 async def talking(*answers: Answer) -> AsyncIterator[tuple[ollama.AsyncClient, ModelServer]]:
     """The SDK's client, and the server behind it."""
-    async with serving_model(*answers) as server, ollama.AsyncClient(server.url) as client:
-        yield client, server
+    async with serving_model(*answers) as server:
+        client = ollama.AsyncClient(server.url)
+        try:
+            yield client, server
+        finally:
+            await client._client.aclose()  # only the newest can be closed by themselves
 
 
 async def streamed(*events: Any) -> Tracked:
