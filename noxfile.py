@@ -16,12 +16,23 @@ import nox
 from packaging.requirements import Requirement
 
 nox.needs_version = ">=2025.5.1"
-nox.options.sessions = ["lint", "types", "tests", "lowest", "bare_import", "coverage", "crash"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "tests",
+    "lowest",
+    "lowest_frameworks",
+    "bare_import",
+    "coverage",
+    "crash",
+]
 nox.options.error_on_missing_interpreters = True
 nox.options.download_python = "never"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+FRAMEWORKS = ["langgraph", "openai-agents", "pydantic-ai"]
+FRAMEWORK_TESTS = ["langchain", "openai_agents", "pydantic_ai"]
 SUPPORTED = nox.project.python_versions(PROJECT)
 
 
@@ -80,7 +91,7 @@ def test_wheel(session: nox.Session) -> None:
 @nox.session(python=INSTALLED)
 def tests(session: nox.Session) -> None:
     """The built wheel passes the tests, on every supported Python that is installed."""
-    session.install(f"{build_wheel(session)}[{','.join(EXTRAS)}]", *group("test"))
+    session.install(f"{build_wheel(session)}[{','.join(EXTRAS)}]", *group("test"), *group("frameworks"))
     test_wheel(session)
 
 
@@ -98,6 +109,18 @@ def lowest(session: nox.Session) -> None:
     core = [requirement for requirement in core if Requirement(requirement).name not in raised]
     session.install(f"{wheel}[{','.join(low)}]", *core, *extras, *group("test"))
     test_wheel(session)
+
+
+@nox.session(python=LOWEST)
+def lowest_frameworks(session: nox.Session) -> None:
+    """The lower bounds of the agent frameworks are true, on whatever SDKs they ask for."""
+    wanted = [*(requirement for extra in FRAMEWORKS for requirement in EXTRAS[extra]), *group("frameworks")]
+    session.install(f"{build_wheel(session)}[{','.join(FRAMEWORKS)}]", *floors(*wanted), *group("test"))
+    session.run(
+        *("python", "-Im", "pytest", *(f"tests/providers/test_real_{name}.py" for name in FRAMEWORK_TESTS)),
+        *session.posargs,
+        env={"LDTRACK_EXPECT_WHEEL": "1"},
+    )
 
 
 @nox.session(python=NEWEST)
@@ -127,7 +150,7 @@ def bare_import(session: nox.Session) -> None:
 @nox.session(python=NEWEST)
 def coverage(session: nox.Session) -> None:
     """The tests reach every branch of core/ and tracking/, with many more examples than usual."""
-    session.install("-e", f".[{','.join(EXTRAS)}]", *group("test"))
+    session.install("-e", f".[{','.join(EXTRAS)}]", *group("test"), *group("frameworks"))
     # Not pytest-cov: our own pytest plugin imports the package before pytest-cov would start to look.
     session.run("coverage", "run", "-m", "pytest", *session.posargs, env={"HYPOTHESIS_PROFILE": "ci"})
     session.run("coverage", "report")
