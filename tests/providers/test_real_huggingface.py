@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import huggingface_hub
 import pytest
-from fake_http import FakeServer
+from fake_http import huggingface_clients
 from folding import Folded, fold, fold_stream
-from huggingface_hub.utils._http import default_async_client_factory
-from ldclient import Context
 from recorded import (
     CHAT_USAGE,
     chat_answer,
@@ -24,11 +20,9 @@ from recorded import (
     generated_token,
 )
 
-from ldtrack import AICompletionConfigDefault
 from ldtrack.core.reading import CONTENT
-from ldtrack.core.values import Ending, Outcome, TokenUsage
+from ldtrack.core.values import Ending, TokenUsage
 from ldtrack.providers import HuggingFaceReader, TextReader
-from ldtrack.testing import recording
 
 USAGE = TokenUsage(19, 12, 7, cached_input=4, reasoning=3)
 ASKED: Any = {"messages": [{"role": "user", "content": "Hi"}]}
@@ -37,16 +31,9 @@ ClientOf = Callable[..., huggingface_hub.AsyncInferenceClient]
 
 @pytest.fixture
 def client_of() -> Iterator[ClientOf]:
-    """Makes an ``AsyncInferenceClient`` of an endpoint that gives these answers, or of this server."""
-    library = importlib.import_module(type(default_async_client_factory()).__module__.partition(".")[0])
-
-    def make(*answers: Any, server: FakeServer | None = None) -> huggingface_hub.AsyncInferenceClient:
-        served = server or FakeServer(*answers)
-        huggingface_hub.set_async_client_factory(lambda: served.client_over(library))
-        return huggingface_hub.AsyncInferenceClient(base_url="http://fake/v1", api_key="none")
-
-    yield make
-    huggingface_hub.set_async_client_factory(default_async_client_factory)
+    """Makes an ``AsyncInferenceClient`` of an endpoint that gives these answers."""
+    with huggingface_clients() as make:
+        yield make
 
 
 async def chat(client_of: ClientOf, *events: Any) -> Folded:
@@ -195,28 +182,3 @@ def test_generated_text_as_json() -> None:
     assert isinstance(folded.reader, HuggingFaceReader)
     assert (folded.first_token, folded.usage, folded.ending) == (0, None, Ending.COMPLETED)
     assert HuggingFaceReader().read(generated_token("")) is None
-
-
-@pytest.mark.parametrize("is_closed_early", [False, True], ids=["to the end", "closed early"])
-async def test_a_tracked_stream(client_of: ClientOf, is_closed_early: bool) -> None:
-    """The figures in the events are those served; a stream closed early has none to send."""
-    ld = recording({"chat": {"_ldMeta": {"enabled": True}, "model": {"name": "gpt-4o"}}})
-    config = await ld.ai.completion_config("chat", Context.create("ada"), AICompletionConfigDefault())
-    tracker = config.create_tracker()
-    source = client_of(chat_stream("Hel", "lo")).chat_completion(**ASKED, stream=True)
-    async with contextlib.aclosing(tracker.stream(source)) as stream:
-        async for chunk in stream:
-            if is_closed_early and chunk.choices[0].delta.content:
-                break
-    tokens = {
-        event.key.rpartition(":")[2]: event.metric_value for event in ld.events if "tokens" in event.key
-    }
-    tokens.pop("ttf")
-    summary = tracker.summary
-    if is_closed_early:
-        assert tokens == {}
-        assert (summary.outcome, summary.finish_reason) == (Outcome.CANCELLED, None)
-    else:
-        assert tokens == {"total": 19, "input": 12, "output": 7}
-        assert (summary.outcome, summary.finish_reason) == (Outcome.SUCCESS, "stop")
-    assert summary.answered_by == "gpt-4o-2024-08-06"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import Any
 
@@ -10,7 +9,6 @@ import anthropic
 import pytest
 from fake_http import FakeServer, openai_client
 from folding import Folded, fold, fold_stream
-from ldclient import Context
 from recorded import (
     CHAT_USAGE,
     chat_answer,
@@ -22,11 +20,9 @@ from recorded import (
     message_stream,
 )
 
-from ldtrack import AICompletionConfigDefault
-from ldtrack.core.reading import CONTENT
-from ldtrack.core.values import Ending, Outcome, TokenUsage
+from ldtrack.core.reading import CONTENT, Reading, ToolCall, UsageReport
+from ldtrack.core.values import Ending, TokenUsage
 from ldtrack.providers import LiteLLMReader
-from ldtrack.testing import recording
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or it asks the network when it is imported
 litellm = pytest.importorskip(
@@ -36,6 +32,7 @@ litellm = pytest.importorskip(
 pytestmark = pytest.mark.filterwarnings("ignore")  # litellm and pydantic disagree on a type of litellm's
 
 USAGE = TokenUsage(19, 12, 7, cached_input=4, reasoning=3)
+REPORT = UsageReport(12, 7, 19, cached_input=4, reasoning=3)
 ASKED: Any = {"model": "openai/gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
 STREAMED: Any = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
 
@@ -76,6 +73,24 @@ async def test_the_common_chunk_is_the_shared_reading() -> None:
     chunk = folded.chunks[1]
     assert LiteLLMReader().read(chunk) is CONTENT
     assert not hasattr(chunk, "usage")
+
+
+@pytest.mark.parametrize(
+    ("chunk", "reading"),
+    [
+        (chat_chunk({"content": "Hi"}, usage=CHAT_USAGE), Reading(usage=REPORT)),
+        (chat_chunk({"content": "Hi"}, finish_reason="stop"), Reading(finished=True, finish_reason="stop")),
+        (
+            chat_chunk({"content": "Hi", **chat_tool_delta(0, id="a", name="weather")}),
+            Reading(tool_calls=(ToolCall("a", "weather"),)),
+        ),
+    ],
+    ids=["usage", "finish reason", "call"],
+)
+def test_what_stands_beside_text_is_not_overlooked(chunk: Any, reading: Reading) -> None:
+    """The short way for text alone does not swallow it."""
+    made = litellm.ModelResponseStream(**chunk)
+    assert LiteLLMReader().read(made) == reading._replace(content=True, model="gpt-4o-2024-08-06")
 
 
 async def test_the_model_is_the_one_that_was_asked_for() -> None:
@@ -166,30 +181,3 @@ class TestAnthropic:
         assert folded.usage is not None
         assert (folded.usage.input, folded.usage.output) == (12, 7)
         assert folded.meter.model == "claude-sonnet-4-20250514"
-
-
-class TestTracked:
-    """All the way to LaunchDarkly's events."""
-
-    @pytest.mark.parametrize("is_closed_early", [False, True], ids=["to the end", "closed early"])
-    async def test_a_tracked_stream(self, is_closed_early: bool) -> None:
-        """The figures in the events are those served; a stream closed early has none to send."""
-        ld = recording({"chat": {"_ldMeta": {"enabled": True}, "model": {"name": "gpt-4o"}}})
-        config = await ld.ai.completion_config("chat", Context.create("ada"), AICompletionConfigDefault())
-        tracker = config.create_tracker()
-        async with contextlib.aclosing(tracker.stream(stream_of(*chat_stream("Hel", "lo")))) as stream:
-            async for chunk in stream:
-                if is_closed_early and chunk.choices[0].delta.content:
-                    break
-        tokens = {
-            event.key.rpartition(":")[2]: event.metric_value for event in ld.events if "tokens" in event.key
-        }
-        tokens.pop("ttf")
-        summary = tracker.summary
-        if is_closed_early:
-            assert tokens == {}
-            assert (summary.outcome, summary.finish_reason) == (Outcome.CANCELLED, None)
-        else:
-            assert tokens == {"total": 19, "input": 12, "output": 7}
-            assert (summary.outcome, summary.finish_reason) == (Outcome.SUCCESS, "stop")
-        assert summary.answered_by == "gpt-4o"
