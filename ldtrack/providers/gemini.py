@@ -7,7 +7,7 @@ the SDK and in camelCase over REST.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ldtrack.core.reading import Reading, ToolCall, UsageReport, Wants
@@ -92,7 +92,8 @@ _SILENCE: Final = Reading()
 
 def _either(thing: object, snake: str, camel: str) -> Any:
     found = field(thing, snake)
-    return field(thing, camel) if found is None else found
+    # Only JSON has the other name, and asking the SDK's objects for what they lack is slow.
+    return field(thing, camel) if found is None and isinstance(thing, Mapping) else found
 
 
 def _word(thing: object) -> str | None:

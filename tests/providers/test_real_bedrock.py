@@ -31,7 +31,7 @@ from recorded_models import (
 from tracked import Tracked, new_run, tracked_call, tracked_stream
 
 from ldtrack import Ending, Outcome, TokenUsage, in_thread
-from ldtrack.core.reading import CONTENT
+from ldtrack.core.reading import CONTENT, Reading
 from ldtrack.providers import BedrockInvokeReader, BedrockReader, ReaderRegistry
 
 USAGE = TokenUsage(19, 12, 7, cached_input=4)
@@ -80,23 +80,29 @@ def _is_async(client: Any) -> bool:
 
 
 @contextlib.asynccontextmanager
+async def client_of(package: str, server: ModelServer) -> AsyncIterator[Bedrock]:
+    """A client of this package, talking to this server."""
+    config: Any = {"retries": {"total_max_attempts": 1}, "read_timeout": 20}
+    if package == "boto3":
+        made = botocore.config.Config(**config)
+        client = SESSION.client("bedrock-runtime", endpoint_url=server.url, config=made, **SETTINGS)
+        try:
+            yield Bedrock(client, server)
+        finally:
+            client.close()
+    else:
+        aio = aiobotocore.config.AioConfig(**config)
+        session = aiobotocore.session.get_session()
+        maker = session.create_client("bedrock-runtime", endpoint_url=server.url, config=aio, **SETTINGS)
+        async with maker as client:
+            yield Bedrock(client, server)
+
+
+@contextlib.asynccontextmanager
 async def bedrock(package: str, *answers: Answer) -> AsyncIterator[Bedrock]:
     """A client of this package, and the server behind it."""
-    config: Any = {"retries": {"total_max_attempts": 1}, "read_timeout": 20}
-    async with serving_model(*answers) as server:
-        if package == "boto3":
-            made = botocore.config.Config(**config)
-            client = SESSION.client("bedrock-runtime", endpoint_url=server.url, config=made, **SETTINGS)
-            try:
-                yield Bedrock(client, server)
-            finally:
-                client.close()
-        else:
-            session = aiobotocore.session.get_session()
-            aio = aiobotocore.config.AioConfig(**config)
-            maker = session.create_client("bedrock-runtime", endpoint_url=server.url, config=aio, **SETTINGS)
-            async with maker as client:
-                yield Bedrock(client, server)
+    async with serving_model(*answers) as server, client_of(package, server) as asked:
+        yield asked
 
 
 async def streamed(
@@ -118,6 +124,23 @@ async def test_a_whole_stream(package: str) -> None:
     summary = tracked.summary
     assert (summary.outcome, summary.ending) == (Outcome.SUCCESS, Ending.COMPLETED)
     assert (summary.finish_reason, summary.answered_by) == ("end_turn", None)
+
+
+async def test_a_manager_of_a_client_and_its_stream(package: str) -> None:
+    """A client that lives as long as its stream: the run enters and leaves both."""
+    async with serving_model(aws_stream(*bedrock_stream("Hel", "lo"))) as server:
+        left: list[str] = []
+
+        @contextlib.asynccontextmanager
+        async def opened() -> AsyncIterator[Any]:
+            async with client_of(package, server) as asked:
+                yield await asked.stream()
+            left.append(package)
+
+        tracked = await tracked_stream(opened())
+    assert left == [package]
+    assert tracked.usage == USAGE
+    assert tracked.summary.outcome is Outcome.SUCCESS
 
 
 async def test_thoughts_are_first_tokens_and_their_signature_is_not(package: str) -> None:
@@ -199,9 +222,9 @@ async def test_an_error_in_mid_stream(package: str, error: str) -> None:
 
 def test_an_error_that_is_handed_on() -> None:
     """Others than boto3 make an event of it."""
-    reading = BedrockReader().read({"throttlingException": {"message": "slow down"}})
-    assert reading is not None
-    assert reading.failed
+    event = {"throttlingException": {"message": "slow down"}}
+    assert isinstance(ReaderRegistry().find(event), BedrockReader)
+    assert BedrockReader().read(event) == Reading(failed=True)
 
 
 async def test_a_request_that_is_refused(package: str) -> None:

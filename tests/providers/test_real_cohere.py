@@ -48,6 +48,7 @@ async def test_a_whole_stream() -> None:
     tracked = await streamed(*cohere_stream("Hel", "lo"))
     assert [chunk.type for chunk in tracked.chunks][:3] == ["message-start", "content-start", "content-delta"]
     assert isinstance(ReaderRegistry().find(tracked.chunks[0]), CohereReader)
+    assert all(CohereReader().recognises(chunk) for chunk in tracked.chunks)
     assert tracked.first_token == 2
     assert tracked.usage == USAGE
     summary = tracked.summary
