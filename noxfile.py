@@ -6,10 +6,13 @@ dependencies are read from pyproject.toml, so that they are written down once.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nox
@@ -28,6 +31,7 @@ nox.options.sessions = [
 ]
 nox.options.error_on_missing_interpreters = True
 nox.options.download_python = "never"
+nox.options.default_venv_backend = "uv|virtualenv"  # with uv an environment takes seconds, not a minute
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
@@ -74,13 +78,15 @@ def floors(*requirements: str) -> list[str]:
     return [requirement.replace(">=", "==") for requirement in requirements]
 
 
-def build_wheel(session: nox.Session) -> str:
-    """Build the wheel as a user would get it, and say where it is."""
-    target = Path(session.create_tmp()) / "wheel"
-    shutil.rmtree(target, ignore_errors=True)
-    session.run("python", "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(target), ".", silent=True)
+@functools.cache
+def wheel_of_the_checkout() -> str:
+    """The wheel as a user would get it, built once, with the pip of the environment that nox is in."""
+    target = Path(tempfile.mkdtemp(prefix="ldtrack-wheel-"))
+    atexit.register(shutil.rmtree, target, ignore_errors=True)
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(target), "."]
+    subprocess.run(command, check=True)
     (wheel,) = target.glob("*.whl")
-    return str(wheel.resolve())
+    return str(wheel)
 
 
 def test_wheel(session: nox.Session) -> None:
@@ -91,14 +97,14 @@ def test_wheel(session: nox.Session) -> None:
 @nox.session(python=INSTALLED)
 def tests(session: nox.Session) -> None:
     """The built wheel passes the tests, on every supported Python that is installed."""
-    session.install(f"{build_wheel(session)}[{','.join(EXTRAS)}]", *group("test"), *group("frameworks"))
+    session.install(f"{wheel_of_the_checkout()}[{','.join(EXTRAS)}]", *group("test"), *group("frameworks"))
     test_wheel(session)
 
 
 @nox.session(python=LOWEST)
 def lowest(session: nox.Session) -> None:
     """The lower bounds in pyproject.toml are true: alone for the core, then with the extras for the tests."""
-    wheel, core = build_wheel(session), floors(*PROJECT["project"]["dependencies"])
+    wheel, core = wheel_of_the_checkout(), floors(*PROJECT["project"]["dependencies"])
     session.install(wheel, *core)
     session.run("python", "-I", "tests/bare_import.py")
 
@@ -115,7 +121,7 @@ def lowest(session: nox.Session) -> None:
 def lowest_frameworks(session: nox.Session) -> None:
     """The lower bounds of the agent frameworks are true, on whatever SDKs they ask for."""
     wanted = [*(requirement for extra in FRAMEWORKS for requirement in EXTRAS[extra]), *group("frameworks")]
-    session.install(f"{build_wheel(session)}[{','.join(FRAMEWORKS)}]", *floors(*wanted), *group("test"))
+    session.install(f"{wheel_of_the_checkout()}[{','.join(FRAMEWORKS)}]", *floors(*wanted), *group("test"))
     session.run(
         *("python", "-Im", "pytest", *(f"tests/providers/test_real_{name}.py" for name in FRAMEWORK_TESTS)),
         *session.posargs,
@@ -142,7 +148,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=INSTALLED)
 def bare_import(session: nox.Session) -> None:
     """The wheel alone imports in an empty environment, without a warning and without an extra."""
-    session.install(build_wheel(session))
+    session.install(wheel_of_the_checkout())
     session.run("python", "-I", "-W", "error", "-c", "import ldtrack")
     session.run("python", "-I", "-W", "error", "tests/bare_import.py")
 
@@ -160,7 +166,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session(python=NEWEST)
 def crash(session: nox.Session) -> None:
     """Hundreds of processes are killed while they record and deliver, and nothing is lost or doubled."""
-    session.install(f"{build_wheel(session)}[{','.join(EXTRAS)}]", *group("test"))
+    session.install(f"{wheel_of_the_checkout()}[{','.join(EXTRAS)}]", *group("test"))
     session.run(
         *("python", "-Im", "pytest", "tests/crash", *session.posargs),
         env={"LDTRACK_EXPECT_WHEEL": "1", "LDTRACK_KILLS": os.environ.get("LDTRACK_KILLS", "300")},
@@ -170,12 +176,12 @@ def crash(session: nox.Session) -> None:
 @nox.session(python=NEWEST)
 def bench(session: nox.Session) -> None:
     """The benchmarks still run; for figures worth quoting, run them without --quick."""
-    session.install(f"{build_wheel(session)}[{','.join(EXTRAS)}]", *group("test"))
+    session.install(f"{wheel_of_the_checkout()}[{','.join(EXTRAS)}]", *group("test"))
     session.run("python", "benchmarks/run.py", *(session.posargs or ["--quick"]))
 
 
 @nox.session(python=NEWEST)
 def demo(session: nox.Session) -> None:
     """The demo runs to its end from the wheel alone, offline."""
-    session.install(build_wheel(session))
+    session.install(wheel_of_the_checkout())
     session.run("python", "-Im", "ldtrack", "demo", *(session.posargs or ["--fast"]))
