@@ -39,20 +39,7 @@ async def plain() -> AsyncIterator[Namespace]:
 
 @contextlib.asynccontextmanager
 async def concepts() -> AsyncIterator[Namespace]:
-    """A LaunchDarkly client, OpenAI's package over a transport in memory, and a provider called Acme."""
-
-    @attrs.frozen
-    class Part:
-        text: str
-        is_last: bool = False
-        tokens_in: int = 3
-        tokens_out: int = 4
-
-    Part.__module__ = "acme.streaming"
-
-    async def acme_stream() -> AsyncIterator[Part]:
-        yield Part("Hel")
-        yield Part("lo", is_last=True)
+    """A LaunchDarkly client, and OpenAI's package over a transport in memory."""
 
     async def words() -> AsyncIterator[str]:
         yield "Hel"
@@ -67,7 +54,6 @@ async def concepts() -> AsyncIterator[Namespace]:
         "question": QUESTION,
         "show": lambda chunk: None,
         "words": words,
-        "acme_stream": acme_stream,
         "new_secret": "a secret of this year",
         "old_secret": "a secret of last year",
     }
@@ -77,6 +63,33 @@ async def concepts() -> AsyncIterator[Namespace]:
     assert totals[0] == 2 * CHAT_USAGE["total_tokens"]
     assert names.count("feedback:user:positive") == 2
     assert names.count("feedback:user:negative") == 0
+
+
+@contextlib.asynccontextmanager
+async def providers() -> AsyncIterator[Namespace]:
+    """A LaunchDarkly client, and a provider called Acme."""
+
+    @attrs.frozen
+    class Part:
+        text: str
+        is_last: bool = False
+        tokens_in: int = 3
+        tokens_out: int = 4
+        reason: str = "done"
+        model: str = "acme-2"
+
+    Part.__module__ = "acme.streaming"
+
+    async def acme_stream() -> AsyncIterator[Part]:
+        yield Part("Hel")
+        yield Part("lo")
+        yield Part("", is_last=True)
+
+    client = RecordingClient({"support-chat": FLAG})
+    yield {"ld_client": client, "context": ADA, "acme_stream": acme_stream, "show": lambda chunk: None}
+    # Two runs, each with its usage.
+    totals = [event.metric_value for event in client.events if event.key.endswith("tokens:total")]
+    assert totals == [7, 7]
 
 
 @contextlib.asynccontextmanager
@@ -138,6 +151,7 @@ PRELUDES: dict[str, Callable[[], AbstractAsyncContextManager[Namespace]]] = {
     "concepts.md": concepts,
     "managed.md": managed,
     "migrating.md": migrating,
+    "providers.md": providers,
 }
 ELSEWHERE = {"README.md", "testing.md"}
 """Pages whose blocks are run by a test of their own below."""

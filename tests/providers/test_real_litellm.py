@@ -123,6 +123,14 @@ async def test_a_content_filter() -> None:
     assert folded.ending is Ending.COMPLETED
 
 
+async def test_a_refusal_in_a_stream_is_lost() -> None:
+    """LiteLLM drops its text; whole answers keep it, as the next test shows."""
+    begin = chat_chunk({"role": "assistant", "content": None, "refusal": ""})
+    folded = await chat(begin, chat_chunk({"refusal": "I'm sorry"}), *chat_stream()[-3:])
+    assert not folded.meter.refused
+    assert folded.first_token is None
+
+
 async def test_a_whole_answer() -> None:
     """Usage, calls, reason, refusal: by the same reader."""
     call = {"id": "a", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
@@ -132,6 +140,7 @@ async def test_a_whole_answer() -> None:
     assert folded.tools == ["weather"]
     assert folded.usage == USAGE
     assert folded.meter.finished
+    assert folded.meter.refused
 
 
 async def test_an_error_in_mid_stream() -> None:
