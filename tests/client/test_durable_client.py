@@ -259,7 +259,11 @@ async def test_a_destination_needs_a_ledger_to_deliver_from() -> None:
     ld.close()
 
 
-@pytest.mark.parametrize("destination", ["https://events.launchdarkly.com", JSONLines, object()], ids=str)
+@pytest.mark.parametrize(
+    "destination",
+    ["https://events.launchdarkly.com", JSONLines, object()],
+    ids=["address", "class", "object"],
+)
 async def test_a_destination_of_another_kind(path: Path, destination: Any) -> None:
     """It is refused at once: a relay would only ever say that it is tried again."""
     ld = client()

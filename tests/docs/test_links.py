@@ -11,7 +11,7 @@ from pages import CHECKOUT, PAGES, links_of
 LINKS = [
     pytest.param(page, link, id=f"{page.name}: {link}")
     for page in [*PAGES, CHECKOUT / "CHANGELOG.md"]
-    for link in links_of(page)
+    for link in dict.fromkeys(links_of(page))
     if "://" not in link
 ]
 
