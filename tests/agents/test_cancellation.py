@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -64,7 +64,7 @@ def slowed(kit: Kit) -> Kit:
     return kit
 
 
-Scene = Callable[[Any], Awaitable[Any]]
+Scene = Callable[[Any], Coroutine[Any, Any, Any]]
 
 
 async def runs(conversation: Any) -> Any:
