@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ldtrack.core.reading import CONTENT, Reading, Wants
-from ldtrack.providers.fields import comes_from
+from ldtrack.providers.fields import comes_from, field, is_filled, items
 from ldtrack.providers.openai_chat import read_chat
 
 __all__ = ["LiteLLMReader"]
@@ -44,4 +44,17 @@ class LiteLLMReader:
             is_plain = type(delta.content) is str and delta.content != "" and not beside_text
         except Exception:  # noqa: BLE001 - it has another shape
             is_plain = False
-        return CONTENT if is_plain else read_chat(item)
+        return CONTENT if is_plain else _read_closely(item)
+
+
+def _read_closely(item: Any) -> Reading | None:
+    reading = read_chat(item)
+    if any(_is_refusal(choice) for choice in items(field(item, "choices"))):
+        reading = (reading or Reading())._replace(content=True, refused=True)
+    return reading
+
+
+def _is_refusal(choice: object) -> bool:
+    # LiteLLM keeps here what its own messages have no place for.
+    message = field(choice, "message")
+    return is_filled(field(field(message, "provider_specific_fields"), "refusal"))

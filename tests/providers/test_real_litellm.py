@@ -143,6 +143,12 @@ async def test_a_whole_answer() -> None:
     assert folded.meter.refused
 
 
+def test_a_refusal_alone() -> None:
+    """An answer that says nothing else, as JSON of LiteLLM's."""
+    choice = {"message": {"provider_specific_fields": {"refusal": "I'm sorry"}}}
+    assert LiteLLMReader().read({"choices": [choice]}) == Reading(content=True, refused=True)
+
+
 async def test_an_error_in_mid_stream() -> None:
     """LiteLLM raises an error of its own; what had come by then has been read."""
     served = [*chat_stream("Hel")[:2], {"error": {"message": "overloaded", "code": 503}}]
