@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anthropic
@@ -258,7 +258,7 @@ class TestModels:
 
     async def test_a_connection_that_breaks(self) -> None:
         """The SDK's or the HTTP library's own error."""
-        events = [message_start(), *message_text_block(0, "Hel")[:2], broken_connection(anthropic)]
+        events: list[Any] = [message_start(), *message_text_block(0, "Hel")[:2], broken_connection(anthropic)]
         tracked = await new_run()
         with pytest.raises((anthropic.APIConnectionError, type(broken_connection(anthropic)))):
             await tracked_stream(langchain_anthropic_model(events).astream("Hi"), into=tracked)
@@ -370,10 +370,11 @@ class TestAgents:
     async def test_an_error_in_the_second_call(self) -> None:
         """The first call's usage is kept."""
         events = [*chat_stream("Sun")[:2], {"error": {"message": "overloaded", "code": 503}}]
-        for make in (
+        kinds: list[Callable[[Any], Any]] = [
             lambda it: it.astream(ASKED, stream_mode="messages"),
             lambda it: it.astream_events(ASKED, version="v2"),
-        ):
+        ]
+        for make in kinds:
             tracked = await new_run()
             with pytest.raises(openai.APIError, match="overloaded"):
                 await tracked_stream(make(agent(chat_calls("Bern"), of_call(2, events))), into=tracked)

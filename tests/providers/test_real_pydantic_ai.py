@@ -263,7 +263,7 @@ class TestResponses:
         opened = model_request_stream(pydantic_ai_model(events, responses=responses), asked)
         async with tracked.run, opened as stream:
             await tracked.read(stream)
-            whole = stream.get() if hasattr(stream, "get") else stream.response
+            whole = stream.get()
         tracked.settled()
         assert tracked.first_token == 0
         assert tracked.tools == tools
@@ -275,7 +275,7 @@ class TestResponses:
         from pydantic_ai.messages import ModelResponse
 
         details = {"refusal": "No."} if named == "refusal" else None
-        reason = None if named == "refusal" else "error"
+        reason: Any = None if named == "refusal" else "error"
         whole: Any = ModelResponse(parts=[], provider_details=details, finish_reason=reason)
         reading = PydanticAIReader().read(whole)
         assert reading is not None

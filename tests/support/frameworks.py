@@ -152,22 +152,23 @@ def langchain_openai_model(*answers: Answer, server: FakeServer | None = None, *
     """LangChain's ``ChatOpenAI`` over these answers."""
     from langchain_openai import ChatOpenAI
 
-    http_client = (server or FakeServer(*answers)).client_for(openai)
-    return ChatOpenAI(
-        model="gpt-4o",
-        api_key="none",
-        base_url="http://fake",
-        http_async_client=http_client,
-        max_retries=0,
-        **{"stream_usage": True, **options},
-    )
+    given: dict[str, Any] = {
+        "model": "gpt-4o",
+        "api_key": "none",
+        "base_url": "http://fake",
+        "http_async_client": (server or FakeServer(*answers)).client_for(openai),
+        "max_retries": 0,
+        "stream_usage": True,
+    }
+    return ChatOpenAI(**given | options)
 
 
 def langchain_anthropic_model(*answers: Answer, server: FakeServer | None = None) -> Any:
     """LangChain's ``ChatAnthropic`` over these answers."""
     from langchain_anthropic import ChatAnthropic
 
-    model = ChatAnthropic(model="claude-sonnet-4-20250514", api_key="none", max_tokens=99)
+    given: dict[str, Any] = {"model": "claude-sonnet-4-20250514", "api_key": "none", "max_tokens": 99}
+    model = ChatAnthropic(**given)
     # Its client is made when it is first asked for, and kept.
     model.__dict__["_async_client"] = anthropic_client(server=server or FakeServer(*answers))
     return model
