@@ -36,12 +36,13 @@ class LiteLLMReader:
     def read(self, item: Any) -> Reading | None:
         """What a chunk or a whole answer says."""
         try:
-            # Nearly all chunks: one choice, some text, nothing else. Usage is there only if it is known.
+            # Nearly all chunks: one choice, some text, nothing else. LiteLLM keeps what a delta says among
+            # the extras, which cost a tenth if they are not asked for as attributes.
             (choice,) = item.choices
-            delta = choice.delta
-            calls = delta.tool_calls or delta.function_call
+            said = choice.delta.model_extra
+            calls = said.get("tool_calls") or said.get("function_call")
             beside_text = calls or choice.finish_reason or item.model_extra.get("usage")
-            is_plain = type(delta.content) is str and delta.content != "" and not beside_text
+            is_plain = type(said["content"]) is str and said["content"] != "" and not beside_text
         except Exception:  # noqa: BLE001 - it has another shape
             is_plain = False
         return CONTENT if is_plain else _read_closely(item)

@@ -61,6 +61,16 @@ class TestChat:
         assert (folded.meter.finish_reason, folded.meter.model) == ("stop", "gpt-4o-2024-08-06")
         assert folded.ending is Ending.COMPLETED
 
+    async def test_the_common_chunk_takes_the_short_way(
+        self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing else of the SDK's objects is looked at."""
+        folded = await chat(client_of, *chat_stream("Hel", "lo"))
+        monkeypatch.setattr("ldtrack.providers.huggingface.read_chat", None)
+        assert HuggingFaceReader().read(folded.chunks[1]) is CONTENT
+        with pytest.raises(TypeError):
+            HuggingFaceReader().read(folded.chunks[-1])
+
     async def test_without_usage(self, client_of: ClientOf) -> None:
         """Not asked for, not sent, not invented; the hint is Hugging Face's own."""
         folded = await chat(client_of, *chat_stream("Hello", usage=None))

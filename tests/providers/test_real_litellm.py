@@ -67,12 +67,15 @@ async def test_a_whole_stream() -> None:
     assert folded.ending is Ending.COMPLETED
 
 
-async def test_the_common_chunk_is_the_shared_reading() -> None:
-    """The short way is taken for LiteLLM's objects, though they lack what OpenAI's have."""
+async def test_the_common_chunk_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else of LiteLLM's objects is looked at, though they lack what OpenAI's have."""
     folded = await chat(*chat_stream("Hel", "lo"))
+    monkeypatch.setattr("ldtrack.providers.litellm.read_chat", None)
     chunk = folded.chunks[1]
     assert LiteLLMReader().read(chunk) is CONTENT
     assert not hasattr(chunk, "usage")
+    with pytest.raises(TypeError):
+        LiteLLMReader().read(folded.chunks[-1])
 
 
 @pytest.mark.parametrize(

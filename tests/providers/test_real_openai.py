@@ -68,6 +68,14 @@ class TestChat:
         assert [OpenAIChatReader().read(chunk) for chunk in folded.chunks[1:3]] == [CONTENT, CONTENT]
         assert OpenAIChatReader().read(folded.chunks[1]) is CONTENT
 
+    async def test_the_common_chunk_takes_the_short_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing else of the SDK's objects is looked at."""
+        folded = await chat(*chat_stream("Hel", "lo"))
+        monkeypatch.setattr("ldtrack.providers.openai_chat.read_chat", None)
+        assert OpenAIChatReader().read(folded.chunks[1]) is CONTENT
+        with pytest.raises(TypeError):
+            OpenAIChatReader().read(folded.chunks[-1])
+
     async def test_without_usage(self) -> None:
         """Not asked for, not sent, not invented."""
         folded = await chat(*chat_stream("Hello", usage=None))
