@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 from ldclient import Context, Result
 
 from ldtrack.agents.evaluator import DEFAULT_POLICY, JudgePolicy
-from ldtrack.agents.methods import ManagedMethods, Managing
+from ldtrack.agents.graph_methods import ManagedGraphMethods
+from ldtrack.agents.methods import Managing
 from ldtrack.configs.ldclient_config import privacy_of
 from ldtrack.core import events
 from ldtrack.core.events import Attribution, Event, GraphAttribution
@@ -49,7 +50,7 @@ _INTERNAL = Context.builder("ld-internal-tracking").kind("ld_ai").anonymous(True
 """Whom the SDK info event is about: nobody."""
 
 
-class AIClient(ManagedMethods):
+class AIClient(ManagedGraphMethods):
     """Evaluates AI Configs and tracks their runs, over an ``LDClient`` or an ``AsyncLDClient``.
 
     Use it as ``async with AIClient(ld_client) as ai``. It may be used without entering when nothing has to

@@ -27,6 +27,7 @@ FLOORS = (
     ("ldtrack.providers",),
     ("ldtrack.configs",),
     ("ldtrack.running",),
+    ("ldtrack.running_graphs",),
     ("ldtrack.providers.runners", "ldtrack.agents"),
     ("ldtrack.client",),
     ("ldtrack",),

@@ -18,10 +18,16 @@ from ldtrack.providers.runners.chat import OUTPUT_NAME, ChatRunner, Said, openin
 from ldtrack.providers.runners.tools import NO_PARAMETERS, Toolbox, ToolRequest, provider_tools
 from ldtrack.running import Schema, Tools
 
-__all__ = ["LangChainRunners", "langchain_provider"]
+__all__ = ["LangChainDialect", "LangChainRunners", "langchain_provider", "model_of"]
 
-_NAMES: Final = {"gemini": "google_genai", "bedrock": "bedrock_converse"}
-"""Providers that LangChain knows by another name than LaunchDarkly."""
+_NAMES: Final = {
+    "gemini": "google_genai",
+    "bedrock": "bedrock_converse",
+    "openai_agents": "openai",
+    "langchain": "",
+    "langgraph": "",
+}
+"""Providers that LangChain knows by another name than LaunchDarkly; it knows nothing of those of its own."""
 _BEDROCK: Final = "bedrock:"
 
 
@@ -38,7 +44,7 @@ class LangChainRunners:
     """
 
     def __init__(self, make_model: Callable[[Any], Any] | None = None) -> None:
-        self._make_model = make_model or _model_of
+        self._make_model = make_model or model_of
 
     def create_model(
         self, config: AICompletionConfig | AIJudgeConfig, tools: Tools | None = None
@@ -56,7 +62,8 @@ class LangChainRunners:
         return ChatRunner(dialect, opening_of(config), toolbox)
 
 
-def _model_of(config: Any) -> Any:
+def model_of(config: Any) -> Any:
+    """The chat model of a config, with all its parameters."""
     name = "" if config.provider is None else config.provider.name
     provider = langchain_provider(name)
     parameters = parameters_of(config)

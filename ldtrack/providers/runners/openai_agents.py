@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final
 
+from ldtrack.configs.graphs import AgentGraphDefinition
 from ldtrack.configs.types import AIAgentConfig, AICompletionConfig, AIJudgeConfig
 from ldtrack.core.models import LDMessage
 from ldtrack.core.values import LDAIMetrics
 from ldtrack.providers.runners.clients import Clients, require_asynchronous
+from ldtrack.providers.runners.openai_agents_graph import OpenAIAgentsGraphRunner
 from ldtrack.providers.runners.openai_agents_parts import (
+    SDK,
     JSONOutput,
     MeasuredModel,
     ToolErrors,
     Unreadable,
     input_of,
-    settings_of,
     text_of,
     tools_of,
 )
@@ -32,6 +34,8 @@ __all__ = ["OpenAIAgentRunner", "OpenAIAgentsRunners"]
 
 MAX_TURNS: Final = 25
 """How often models are asked in one run, as in LaunchDarkly's SDK: longer means in circles."""
+
+_OWN: Final = frozenset({"", "openai", "openai_agents"})
 
 
 class OpenAIAgentsRunners:
@@ -52,6 +56,7 @@ class OpenAIAgentsRunners:
     ) -> None:
         require_asynchronous(client, "AsyncOpenAI")
         self._clients = Clients(client, lambda: importlib.import_module("openai").AsyncOpenAI())
+        self._has_client = client is not None
         self._responses = responses
         self._max_turns = max_turns
         self._run_config = run_config
@@ -65,67 +70,23 @@ class OpenAIAgentsRunners:
             return None
         return OpenAIAgentRunner(self._sdk(), config, Toolbox.of(config, tools))
 
+    def create_agent_graph(self, graph: AgentGraphDefinition, tools: Tools) -> OpenAIAgentsGraphRunner | None:
+        """A runner for this graph; ``None`` if one of its nodes has no model, or another provider's."""
+        if any(not self._runs(node.config) for node in graph.nodes.values()):
+            return None
+        return OpenAIAgentsGraphRunner(self._sdk(), graph, tools)
+
+    def _runs(self, config: AIAgentConfig) -> bool:
+        provider = "" if config.provider is None else config.provider.name.lower()
+        # A client of the user's may lead anywhere.
+        return config.model is not None and (self._has_client or provider in _OWN)
+
     def _sdk(self) -> SDK:
         return SDK(self._clients, self._max_turns, self._run_config, responses=self._responses)
 
     async def aclose(self) -> None:
         """Close the client that was made here; cancelling leaves it to the garbage collector."""
         await self._clients.aclose()
-
-
-class SDK:
-    """The Agents SDK with the options of one factory."""
-
-    def __init__(self, clients: Clients[Any], max_turns: int, run_config: Any, *, responses: bool) -> None:
-        self.agents: Any = importlib.import_module("agents")
-        # Its bases are abstract, and ask only whether somebody is one of theirs.
-        self.agents.Model.register(MeasuredModel)
-        self.agents.AgentOutputSchemaBase.register(JSONOutput)
-        config = run_config or self.agents.RunConfig(tracing_disabled=True)
-        self.options = {"max_turns": max_turns, "run_config": config}
-        self._clients = clients
-        self._responses = responses
-
-    def agent(self, config: AIAgentConfig, calls: Calls, tools: Sequence[Any], **more: Any) -> Any:
-        """An agent that does what a config says, over the client of the running loop."""
-        assert config.model is not None, "others are declined"
-        kind = "OpenAIResponsesModel" if self._responses else "OpenAIChatCompletionsModel"
-        model = getattr(self.agents, kind)(model=config.model.name, openai_client=self._clients.get())
-        return self.agents.Agent(
-            name=config.key,
-            instructions=config.instructions or None,
-            model=MeasuredModel(model, calls),
-            model_settings=settings_of(self.agents, config, self._create()),
-            tools=[*tools],
-            **more,
-        )
-
-    def _create(self) -> Callable[..., Any]:
-        client = self._clients.get()
-        create: Callable[..., Any]
-        create = client.responses.create if self._responses else client.chat.completions.create
-        return create
-
-    async def texts(self, agent: Any, input: Any, said: Callable[[Any], None]) -> AsyncGenerator[str, None]:
-        """What the agents of a run say as it comes, and the result in the end.
-
-        Whoever stops reading closes the generator, which ends the run with all that it waits for.
-        """
-        result = self.agents.Runner.run_streamed(agent, input, **self.options)
-        events = result.stream_events()
-        try:
-            async for event in events:
-                if event.type == "raw_response_event" and event.data.type == "response.output_text.delta":
-                    yield event.data.delta
-            said(result)
-        finally:
-            task = result.run_loop_task
-            result.cancel()
-            await events.aclose()
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(BaseException):
-                    await task
 
 
 class OpenAIAgentRunner:
@@ -156,13 +117,14 @@ class OpenAIAgentRunner:
         texts = self._sdk.texts(agent, input_of(input), lambda _result: None)
         with errors.as_they_were():
             async with contextlib.aclosing(texts):
-                async for text in texts:
+                async for text, _ in texts:
                     yield text
 
     def _agent(self, calls: Calls, errors: ToolErrors, output_type: Schema | None) -> Any:
         more = {} if output_type is None else {"output_type": JSONOutput(output_type)}
         tools = tools_of(self._sdk.agents, self._toolbox, errors)
-        return self._sdk.agent(self._config, calls, tools, **more)
+        model = MeasuredModel(self._sdk.model(self._config), calls)
+        return self._sdk.agent(self._config, model, tools, **more)
 
 
 def _result_of(result: Any, output_type: Schema | None) -> RunnerResult:

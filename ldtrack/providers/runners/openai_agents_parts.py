@@ -15,18 +15,20 @@ from typing import Any, Final, Protocol
 
 import attrs
 
+from ldtrack.configs.types import AIAgentConfig
 from ldtrack.core.models import LDMessage
 from ldtrack.providers.runners.chat import OUTPUT_NAME, keywords_for, parameters_of
+from ldtrack.providers.runners.clients import Clients
 from ldtrack.providers.runners.tools import NO_PARAMETERS, Toolbox, ToolRequest
 from ldtrack.running import Calls, Schema
 
 __all__ = [
+    "SDK",
     "JSONOutput",
     "MeasuredModel",
     "ToolErrors",
     "Unreadable",
     "input_of",
-    "settings_of",
     "text_of",
     "tools_of",
 ]
@@ -35,7 +37,7 @@ _OTHER_NAMES: Final = {"max_completion_tokens": "max_tokens", "max_output_tokens
 """Parameters that the SDK knows by another name."""
 
 
-def settings_of(agents: Any, config: Any, create: Callable[..., Any]) -> Any:
+def _settings_of(agents: Any, config: Any, create: Callable[..., Any]) -> Any:
     """All parameters of the config's model.
 
     Those that the SDK has no setting for go to the method that makes the request, or into its body.
@@ -204,3 +206,65 @@ class _Asked:
         # What was not reported is counted as nothing.
         is_reported = usage.input_tokens or usage.output_tokens or usage.total_tokens
         return {"object": "response", "output": response.output, "usage": usage if is_reported else None}
+
+
+class SDK:
+    """The Agents SDK with the options of one factory."""
+
+    def __init__(self, clients: Clients[Any], max_turns: int, run_config: Any, *, responses: bool) -> None:
+        self.agents: Any = importlib.import_module("agents")
+        # Its bases are abstract, and ask only whether somebody is one of theirs.
+        self.agents.Model.register(MeasuredModel)
+        self.agents.AgentOutputSchemaBase.register(JSONOutput)
+        config = run_config or self.agents.RunConfig(tracing_disabled=True)
+        self.options = {"max_turns": max_turns, "run_config": config}
+        self._clients = clients
+        self._responses = responses
+
+    def model(self, config: AIAgentConfig) -> Any:
+        """The SDK's model of a config, over the client of the running loop."""
+        assert config.model is not None, "others are declined"
+        kind = "OpenAIResponsesModel" if self._responses else "OpenAIChatCompletionsModel"
+        return getattr(self.agents, kind)(model=config.model.name, openai_client=self._clients.get())
+
+    def agent(self, config: AIAgentConfig, model: MeasuredModel, tools: Sequence[Any], **more: Any) -> Any:
+        """An agent that does what a config says."""
+        return self.agents.Agent(
+            name=config.key,
+            instructions=config.instructions or None,
+            model=model,
+            model_settings=_settings_of(self.agents, config, self._create()),
+            tools=[*tools],
+            **more,
+        )
+
+    def _create(self) -> Callable[..., Any]:
+        client = self._clients.get()
+        create: Callable[..., Any]
+        create = client.responses.create if self._responses else client.chat.completions.create
+        return create
+
+    async def texts(
+        self, agent: Any, input: Any, said: Callable[[Any], None]
+    ) -> AsyncGenerator[tuple[str, str], None]:
+        """What the agents of a run say as it comes, with the name of who says it; the result is told apart.
+
+        Whoever stops reading closes the generator, which ends the run with all that it waits for.
+        """
+        result = self.agents.Runner.run_streamed(agent, input, **self.options)
+        events, name = result.stream_events(), agent.name
+        try:
+            async for event in events:
+                if event.type == "agent_updated_stream_event":
+                    name = event.new_agent.name
+                elif event.type == "raw_response_event" and event.data.type == "response.output_text.delta":
+                    yield event.data.delta, name
+            said(result)
+        finally:
+            task = result.run_loop_task
+            result.cancel()
+            await events.aclose()
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(BaseException):
+                    await task

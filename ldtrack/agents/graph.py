@@ -1,0 +1,253 @@
+"""Managed graphs: what is run or streamed is measured node by node, and judged.
+
+Rule for this file: one execution is one fresh graph tracker, one run, and a frozen result. Nothing of an
+execution is kept on the graph, so that any number of them may go on at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import attrs
+
+from ldtrack.agents.asking import ended_well, messages_of, metrics_of
+from ldtrack.agents.evaluator import Evaluations, Evaluator
+from ldtrack.agents.graph_results import GraphEvaluations, ManagedGraphResult
+from ldtrack.configs.graphs import AgentGraphDefinition
+from ldtrack.core.graph_metrics import AIGraphMetrics, GraphMetricSummary
+from ldtrack.core.models import LDMessage
+from ldtrack.core.values import Outcome, TokenUsage
+from ldtrack.exceptions import MisuseError
+from ldtrack.running_graphs import (
+    AgentGraphRunnerResult,
+    AnyGraphRunner,
+    NodeAnswer,
+    NodeText,
+    StreamingAgentGraphRunner,
+)
+from ldtrack.tracking.graph_run import GraphRun
+from ldtrack.tracking.graph_tracker import GraphTracker
+from ldtrack.tracking.sub_run import Parent
+
+__all__ = ["ManagedAgentGraph", "ManagedGraphStream"]
+
+
+class ManagedAgentGraph:
+    """An agent graph that measures its runs. Made by ``AIClient.create_agent_graph``."""
+
+    def __init__(
+        self, graph: AgentGraphDefinition, runner: AnyGraphRunner, evaluators: Mapping[str, Evaluator]
+    ) -> None:
+        self.graph = graph
+        self.runner = runner
+        self._evaluators = evaluators
+
+    def __repr__(self) -> str:
+        return f"<ManagedAgentGraph {self.graph.key!r} on {type(self.runner).__name__}>"
+
+    async def run(
+        self, input: str | Sequence[LDMessage], *, parent: Parent | None = None
+    ) -> ManagedGraphResult:
+        """Have the graph answer a prompt, or messages.
+
+        ``parent`` is the run that this one is part of. What the framework raises is recorded, and passes
+        unchanged. Cancelling stops the run, which is recorded as cancelled with all that happened until then.
+        """
+        messages = messages_of(input)
+        tracker = self.graph.create_tracker(parent)
+        async with tracker.run() as run:
+            result = await _ask(self.runner, run, messages)
+        return self._result(tracker, result)
+
+    def stream(self, input: str | Sequence[LDMessage], *, parent: Parent | None = None) -> ManagedGraphStream:
+        """What the nodes say as it comes; the first request goes out when the first piece is asked for.
+
+        ``parent`` is the run that this one is part of.
+        """
+        messages = messages_of(input)
+        if not hasattr(self.runner, "stream"):
+            raise MisuseError(f"{type(self.runner).__name__} cannot stream: use `await run(...)`")
+        state = _State()
+        tracker = self.graph.create_tracker(parent)
+        return ManagedGraphStream(self._pieces(tracker, messages, state), state, tracker)
+
+    async def _pieces(
+        self, tracker: GraphTracker, messages: Sequence[LDMessage], state: _State
+    ) -> AsyncGenerator[NodeText, None]:
+        runner: StreamingAgentGraphRunner = self.runner  # type: ignore[assignment]  # it has been looked at
+        said = _Said()
+        try:
+            async with tracker.run() as run:
+                try:
+                    async with contextlib.aclosing(runner.stream(messages, calls=run)) as pieces:
+                        async for piece in pieces:
+                            if isinstance(piece, AgentGraphRunnerResult):
+                                said.result = _taken(piece, run)
+                            else:
+                                said.add(piece)
+                                yield piece
+                except GeneratorExit:
+                    # Nobody reads on. Whether anything was missed, the last visit knows.
+                    pass
+        finally:
+            state.result = self._result(tracker, said.outcome())
+
+    def _result(self, tracker: GraphTracker, result: AgentGraphRunnerResult) -> ManagedGraphResult:
+        """What came of a run that is over; nodes' answers go to their judges unless something went wrong."""
+        metrics = tracker.summary
+        judged: dict[str, Evaluations] = {}
+        if metrics.outcome in {None, Outcome.SUCCESS}:  # none was recorded where the ledger failed
+            # Of a node that was visited again, the last answer.
+            for answer in {answer.node: answer for answer in result.answers if answer.content}.values():
+                self._judge(answer, tracker, metrics, judged)
+        return ManagedGraphResult(
+            content=result.content, metrics=metrics, raw=result.raw, evaluations=GraphEvaluations(judged)
+        )
+
+    def _judge(
+        self,
+        answer: NodeAnswer,
+        tracker: GraphTracker,
+        metrics: GraphMetricSummary,
+        judged: dict[str, Evaluations],
+    ) -> None:
+        key, evaluator = answer.node, self._evaluators.get(answer.node)
+        if evaluator is not None and evaluator.keys and ended_well(metrics.node_metrics[key]):
+            judged[key] = evaluator.evaluate(tracker.node_tracker(key), answer.asked, answer.content)
+
+
+@attrs.define(eq=False)
+class _State:
+    """What a stream and the generator behind it share: if they knew each other, neither would be dropped."""
+
+    result: ManagedGraphResult | None = None
+
+
+@attrs.define
+class _Said:
+    """What has been said so far: the texts of the node that spoke last are the answer, should it end here."""
+
+    result: AgentGraphRunnerResult | None = None
+    _node: str = ""
+    _texts: list[str] = attrs.field(factory=list)
+
+    def add(self, piece: NodeText) -> None:
+        if piece.node != self._node:
+            self._node, self._texts = piece.node, []
+        self._texts.append(piece.text)
+
+    def outcome(self) -> AgentGraphRunnerResult:
+        return self.result or AgentGraphRunnerResult(content="".join(self._texts))
+
+
+class ManagedGraphStream:
+    """What the nodes of one run say, as it comes. Single use; made by ``ManagedAgentGraph.stream``.
+
+    The run settles once, from whichever comes first: exhaustion, an exception, ``aclose``, the end of its
+    ``async with``, cancellation, garbage collection, the end of the event loop.
+    """
+
+    __slots__ = ("__weakref__", "_pieces", "_state", "_tracker")
+
+    def __init__(self, pieces: AsyncGenerator[NodeText, None], state: _State, tracker: GraphTracker) -> None:
+        self._pieces = pieces
+        self._state = state
+        self._tracker = tracker
+
+    def __repr__(self) -> str:
+        return f"<ManagedGraphStream of graph run {self._tracker.run_id}>"
+
+    @property
+    def result(self) -> ManagedGraphResult:
+        """What came of the run, once the stream is over, however it ended."""
+        if self._state.result is None:
+            raise MisuseError(f"{self!r} has no result before its end: read it to its end, or close it")
+        return self._state.result
+
+    @property
+    def resumption_token(self) -> str:
+        """The graph run's identity as text, known from the beginning."""
+        return self._tracker.resumption_token
+
+    def __aiter__(self) -> AsyncIterator[NodeText]:
+        return self
+
+    async def __anext__(self) -> NodeText:
+        """The next piece; cancelling the wait ends the run as cancelled."""
+        return await self._pieces.__anext__()
+
+    async def aclose(self) -> None:
+        """Stop reading, stop the graph and settle; a cancelled close settles all the same."""
+        await self._pieces.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Nothing is begun before the first read; there is no wait to cancel."""
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop reading; a cancelled close has settled all the same."""
+        await self._pieces.aclose()
+
+
+async def _ask(
+    runner: AnyGraphRunner, run: GraphRun, messages: Sequence[LDMessage]
+) -> AgentGraphRunnerResult:
+    """Have a runner of whichever shape answer; cancelling passes to it."""
+    ask: Any = runner.run
+    if "calls" in inspect.signature(ask).parameters:
+        answer = await ask(messages, calls=run)
+    elif len(messages) == 1 and messages[0].role == "user":
+        answer = await ask(messages[0].content)
+    else:
+        raise MisuseError(
+            f"{type(runner).__name__} takes a single prompt, since its run() has no `calls`: it cannot be "
+            "given messages"
+        )
+    if not isinstance(getattr(answer, "content", None), str):
+        raise TypeError(
+            f"{type(runner).__name__}.run(...) must return an AgentGraphRunnerResult, not {answer!r:.80} "
+            f"({type(answer).__name__})"
+        )
+    if not isinstance(answer, AgentGraphRunnerResult):
+        answer = AgentGraphRunnerResult(
+            content=answer.content, raw=getattr(answer, "raw", None), metrics=_graph_metrics_of(answer)
+        )
+    return _taken(answer, run)
+
+
+def _taken(result: AgentGraphRunnerResult, run: GraphRun) -> AgentGraphRunnerResult:
+    if result.metrics is not None:
+        run.observe(result.metrics)
+    return result
+
+
+def _graph_metrics_of(answer: Any) -> AIGraphMetrics | None:
+    """What a runner of LaunchDarkly's shape states, in our types or in those of LaunchDarkly's SDK."""
+    metrics = getattr(answer, "metrics", None)
+    if metrics is None or isinstance(metrics, AIGraphMetrics):
+        return metrics
+    tokens = metrics.tokens
+    nodes = {key: metrics_of(_Stating(node)) for key, node in (metrics.node_metrics or {}).items()}
+    return AIGraphMetrics(
+        success=bool(metrics.success),
+        path=tuple(metrics.path or ()),
+        duration_ms=metrics.duration_ms,
+        tokens=None if tokens is None else TokenUsage(tokens.total, tokens.input, tokens.output),
+        node_metrics={key: node for key, node in nodes.items() if node is not None},
+    )
+
+
+@attrs.frozen
+class _Stating:
+    """A node's metrics where ``metrics_of`` looks for them."""
+
+    metrics: Any

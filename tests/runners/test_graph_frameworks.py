@@ -1,0 +1,247 @@
+"""Agent graphs on LangGraph and on OpenAI's Agents SDK: what was served is what LaunchDarkly gets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+why = "the frameworks are a test group of their own: their lowest versions need newer SDKs than ours"
+pytest.importorskip("agents", reason=why)
+pytest.importorskip("langgraph", reason=why)
+pytest.importorskip("langchain_openai", reason=why)
+
+from graph_kits import GRAPH_KITS, GraphKit, LangGraphKit, go  # noqa: E402 - once they are there
+from runner_kits import Asks, Broken  # noqa: E402 - as above
+
+from ldtrack import Outcome  # noqa: E402 - as above
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Received unexpected tool")
+
+every_kit = pytest.mark.parametrize("kind", GRAPH_KITS, ids=lambda kind: kind.name)
+both_ways = pytest.mark.parametrize("streams", [False, True], ids=["run", "stream"])
+
+
+async def answered(kit: GraphKit, question: str = "Hi", **tools: Any) -> Any:
+    """The result of one run, streamed or not as the kit is."""
+    graph = await kit.graph(**tools)
+    return await result_of(graph, kit, question)
+
+
+async def result_of(graph: Any, kit: GraphKit, question: str) -> Any:
+    if not kit.streams:
+        return await graph.run(question)
+    stream = graph.stream(question)
+    texts = [piece async for piece in stream]
+    last = texts[-1].node if texts else ""
+    joined = "".join(piece.text for piece in texts if piece.node == last)
+    assert joined == stream.result.content
+    return stream.result
+
+
+@every_kit
+@both_ways
+class TestPaths:
+    """Where the work goes, and what it costs."""
+
+    async def test_a_line_of_handoffs(self, kind: type[GraphKit], streams: bool) -> None:
+        """Path, handoffs, tokens node by node and in all; the answer is the last node's."""
+        script: Any = {"R": [go("A")], "A": [go("T")], "T": ["Done."]}
+        kit = kind("R>A R>Z A>T A>Z", script, streams=streams)
+        result = await answered(kit)
+        assert result.content == "Done."
+        assert result.metrics.path == ("R", "A", "T")
+        assert kit.graph_events("path")[0]["path"] == ["R", "A", "T"]
+        assert kit.ways("handoff_success") == [("R", "A"), ("A", "T")]
+        assert kit.ways("handoff_failure") == kit.ways("redirect") == []
+        for node in ("R", "A", "T"):
+            assert kit.tokens_of(node) == [kit.total("Hi", node)]
+        assert kit.ld.values()["graph:total_tokens"] == kit.total("Hi")
+        assert kit.ld.values()["graph:invocation_success"] == 1
+        assert result.metrics.outcome is Outcome.SUCCESS
+
+    @pytest.mark.parametrize("end", ["T1", "T2"])
+    async def test_section_5_6_paths_of_uneven_length(
+        self, kind: type[GraphKit], streams: bool, end: str
+    ) -> None:
+        """R->X, X->T1, X->Y, Y->T2: LaunchDarkly's runner fails while it builds such a graph."""
+        script: Any = {
+            "R": [go("X")],
+            "X": [go("T1") if end == "T1" else go("Y")],
+            "Y": [go("T2")],
+            "T1": ["Short."],
+            "T2": ["Long."],
+        }
+        kit = kind("R>X X>T1 X>Y Y>T2", script, streams=streams)
+        result = await answered(kit)
+        assert result.content == ("Short." if end == "T1" else "Long.")
+        assert result.metrics.path == (("R", "X", "T1") if end == "T1" else ("R", "X", "Y", "T2"))
+        assert kit.ld.values()["graph:total_tokens"] == kit.total("Hi")
+
+    async def test_section_5_6_a_node_that_is_visited_again_is_summed(
+        self, kind: type[GraphKit], streams: bool
+    ) -> None:
+        """LaunchDarkly's runner overwrites the first visit, and fails on cycles at all."""
+        script: Any = {"R": [go("A"), go("A"), "Done."], "A": [go("R")]}
+        kit = kind("R>A R>Z A>R", script, streams=streams)
+        result = await answered(kit)
+        assert result.metrics.path == ("R", "A", "R", "A", "R")
+        assert kit.tokens_of("R") == [kit.total("Hi", "R")]
+        assert kit.tokens_of("A") == [kit.total("Hi", "A")]
+        assert len(kit.served["Hi", "R"]) == 3
+        assert kit.ways("handoff_success") == [("R", "A"), ("A", "R")] * 2
+
+    async def test_section_5_6_tokens_of_all_requests_of_a_node_count(
+        self, kind: type[GraphKit], streams: bool
+    ) -> None:
+        """LaunchDarkly's runner takes those of the last request entry only; tools are called in between."""
+        tools = {"time": {"name": "time"}}
+        script: Any = {"R": [Asks.for_tools(time={}), Asks.for_tools(time={}), "Noon."]}
+        kit = kind("R", script, streams=streams, nodes={"R": {"tools": tools}})
+        result = await answered(kit, time=lambda: "noon")
+        assert result.content == "Noon."
+        assert len(kit.served["Hi", "R"]) == 3
+        assert kit.tokens_of("R") == [kit.total("Hi")]
+        assert result.metrics.node_metrics["R"].tool_calls == ("time", "time")
+
+    async def test_section_5_6_a_cycle_without_end_is_stopped(
+        self, kind: type[GraphKit], streams: bool
+    ) -> None:
+        """By the framework's own error; path and tokens until then are recorded, and it has failed."""
+        kit = kind("R>A R>Z A>R", {"R": [go("A")], "A": [go("R")]}, streams=streams)
+        with pytest.raises(Exception, match=r"turns|ecursion"):
+            await answered(kit)
+        values = kit.ld.values()
+        assert values["graph:invocation_failure"] == 1
+        assert values["graph:total_tokens"] == kit.total("Hi")
+        assert len(kit.graph_events("path")[0]["path"]) == 25
+        assert len(kit.ways("handoff_failure")) == 1
+
+    async def test_5_7_what_happened_before_a_failure_is_recorded(
+        self, kind: type[GraphKit], streams: bool
+    ) -> None:
+        """LaunchDarkly's LangGraph runner drops path, node metrics and tokens, and raises nothing."""
+        kit = kind("R>A R>B A>T", {"R": [go("A")], "A": [Broken("Half")]}, streams=streams)
+        with pytest.raises(Exception) as raised:  # noqa: PT011 - of whichever layer
+            await answered(kit)
+        assert "onnection" in str(raised.value)
+        values = kit.ld.values()
+        assert kit.graph_events("path")[0]["path"] == ["R", "A"]
+        assert values["graph:invocation_failure"] == 1
+        assert "graph:duration:total" in values
+        assert kit.tokens_of("R") == [kit.total("Hi", "R")]
+        names = {e.data["configKey"]: e.key for e in kit.ld.events if "generation:" in e.key}
+        assert names["R"].endswith("generation:success")
+        assert names["A"].endswith("generation:error")
+
+    async def test_5_6_a_failing_node_has_a_duration(self, kind: type[GraphKit], streams: bool) -> None:
+        """LaunchDarkly's runner leaves it without one."""
+        kit = kind("R>A R>B", {"R": [go("A")], "A": [Broken()]}, streams=streams)
+        with pytest.raises(Exception):  # noqa: B017, PT011 - of whichever layer
+            await answered(kit)
+        durations = [e.data["configKey"] for e in kit.ld.events if e.key.endswith("ai:duration:total")]
+        assert durations == ["R", "A"]
+
+    async def test_an_error_of_a_tool_is_recorded_and_raised_as_it_was(
+        self, kind: type[GraphKit], streams: bool
+    ) -> None:
+        """LaunchDarkly's callbacks have no handler for it."""
+
+        def time() -> str:
+            raise LookupError("no clock")
+
+        nodes = {"A": {"tools": {"time": {"name": "time"}}}}
+        script: Any = {"R": [go("A")], "A": [Asks.for_tools(time={})]}
+        kit = kind("R>A R>B", script, streams=streams, nodes=nodes)
+        with pytest.raises(LookupError, match="no clock"):
+            await answered(kit, time=time)
+        assert kit.ld.values()["graph:invocation_failure"] == 1
+        assert kit.tokens_of("A") == [kit.total("Hi", "A")]
+
+    async def test_a_model_that_chooses_another_node_is_redirected(
+        self, kind: type[GraphKit], streams: bool
+    ) -> None:
+        """No edge leads there, but it is a node of the graph: the work goes there, and the event says so."""
+        kit = kind("R>A R>B A>T A>U", {"R": [go("T")], "T": ["Done."]}, streams=streams)
+        result = await answered(kit)
+        assert result.metrics.path == ("R", "T")
+        assert kit.ways("redirect") == [("R", "T")]
+        assert kit.ways("handoff_success") == []
+
+    async def test_section_5_6_the_handoff_s_description_is_what_the_model_reads(
+        self, kind: type[GraphKit], streams: bool
+    ) -> None:
+        """LaunchDarkly's OpenAI runner ignores it; without one there are the other node's instructions."""
+        kit = kind("R>A R>B", {"R": ["Hm."]}, streams=streams, handoffs={"A": {"description": "For bills."}})
+        await answered(kit)
+        tools = [tool.get("function", tool) for tool in kit.asked[0][2]["tools"]]
+        said = {tool["name"]: tool["description"] for tool in tools}
+        assert said == {"transfer_to_A": "For bills.", "transfer_to_B": "Hand the work to B. I am B."}
+
+    async def test_all_parameters_of_a_node_s_model_are_passed_on(
+        self, kind: type[GraphKit], streams: bool
+    ) -> None:
+        """LaunchDarkly's OpenAI runner ignores them."""
+        model = {"name": "gpt-4o-mini", "parameters": {"temperature": 0.25}}
+        kit = kind("R", {"R": ["Hm."]}, streams=streams, nodes={"R": {"model": model}})
+        if kind is not LangGraphKit:  # there, the test makes the model
+            await answered(kit)
+            assert kit.asked[0][2]["temperature"] == 0.25
+            assert kit.asked[0][2]["model"] == "gpt-4o-mini"
+
+
+@every_kit
+@both_ways
+async def test_200_executions_at_once_share_nothing(kind: type[GraphKit], streams: bool) -> None:
+    """Interleaved at drawn points: messages, usage, path and run ids of each are its own.
+
+    So many on each framework, and fewer on the other ways through it, since they take their time.
+    """
+    runs = 50 if streams or kind is AgentsResponsesKit else 200
+    draw = random.Random(7)
+
+    async def turn(question: str, node: str) -> None:
+        for _ in range(draw.randrange(4)):
+            await asyncio.sleep(0)
+
+    script: Any = {"R": [go("A"), go("A"), "Done."], "A": [go("R")]}
+    kit = kind("R>A R>Z A>R", script, streams=streams, turn=turn)
+    graph = await kit.graph()
+    questions = [f"Question {at}" for at in range(runs)]
+    results = await asyncio.gather(*(result_of(graph, kit, question) for question in questions))
+    for question, result in zip(questions, results, strict=True):
+        assert result.content == "Done."
+        assert result.metrics.path == ("R", "A", "R", "A", "R")
+        assert result.metrics.tokens.total == kit.total(question)
+        for node in ("R", "A"):
+            assert result.metrics.node_metrics[node].tokens.total == kit.total(question, node)
+    for question, _, body in kit.asked:
+        others = (
+            str(body.get("messages") or body["input"]).replace(f"{question}'", "").replace(f'{question}"', "")
+        )
+        assert "Question" not in others
+    assert len({event["runId"] for event in kit.graph_events("path")}) == runs
+    assert len({e.data["runId"] for e in kit.ld.events}) == 3 * runs
+    assert kit.ld.ai.stats.open_calls == 0
+
+
+async def test_negative_control_a_runner_with_shared_state_is_caught() -> None:
+    """One run for all executions: the same checks would see tokens of others."""
+    script: Any = {"R": [go("A"), "Done."], "A": [go("R")]}
+    kit = LangGraphKit("R>A R>Z A>R", script)
+    graph = await kit.graph()
+    runner = graph.runner
+
+    class Shared:
+        calls: Any = None
+
+        async def run(self, input: Any, *, calls: Any) -> Any:
+            self.calls = self.calls or calls
+            return await runner.run(input, calls=self.calls)
+
+    graph.runner = Shared()
+    results: Any = await asyncio.gather(graph.run("One"), graph.run("Two"), return_exceptions=True)
+    seen = [getattr(getattr(result, "metrics", None), "tokens", None) for result in results]
+    totals = [None if usage is None else usage.total for usage in seen]
+    assert totals != [kit.total("One"), kit.total("Two")]
