@@ -363,12 +363,132 @@ _CLIENT: Final = (
     ),
 )
 
+_MANAGED: Final = (
+    Difference(
+        "provider-errors",
+        "An error of the provider, in a managed run",
+        "Recorded, logged, and answered with an empty text.",
+        "Recorded, and raised as it is.",
+        "Only the app knows whether to try again, and an empty text is no answer.",
+    ),
+    Difference(
+        "tool-answers",
+        "An answer that has no text, such as one that calls a tool",
+        "Counts as an error; tool calls of chat models are not recorded.",
+        "Counts as what the provider says that it is, and its tool calls are recorded.",
+        "The model did what it was asked to do.",
+    ),
+    Difference(
+        "root-tools",
+        "Tools in the config's own map, in a managed model",
+        "Not sent; only those in `model.parameters.tools` are.",
+        "Sent, and called where `create_model(..., tools=...)` has functions for them.",
+        "It is where LaunchDarkly keeps tools today.",
+    ),
+    Difference(
+        "model-memory",
+        "Asking a managed model a second time",
+        "Sends the first question and answer along; concurrent questions of different users get mixed.",
+        "Sends what is asked; `model.conversation()` has a memory, of its own.",
+        "A model is shared by all requests of a service, a conversation is not.",
+    ),
+    Difference(
+        "failed-answers",
+        "Judges of an answer that failed",
+        "Score the empty text.",
+        "Are not asked.",
+        "It would be paid for, and spoil the average.",
+    ),
+    Difference(
+        "judge-scores",
+        "A score that is `true` or not a number",
+        "`true` is 1.0, and NaN passes.",
+        "Refused, with the reason in `error_message`.",
+        "A judge that does not answer the question has not scored anything.",
+    ),
+    Difference(
+        "judge-reasons",
+        "A verdict that cannot be used",
+        "Has no `error_message`.",
+        "Has one.",
+        "Who looks for a missing score wants to know why.",
+    ),
+    Difference(
+        "no-runner",
+        "A config that no runner fits",
+        "`None`, as for a disabled one, and warnings in the log.",
+        "Raises `NoRunnerError`, which says of each candidate why.",
+        "A missing package is a mistake; a disabled config is a decision.",
+    ),
+)
+
+_GRAPHS: Final = (
+    Difference(
+        "graph-switched-off",
+        "A graph whose flag says `enabled: false`",
+        "Is enabled.",
+        "Is disabled.",
+        "It is what somebody switched off; LaunchDarkly's other SDKs do the same.",
+    ),
+    Difference(
+        "graph-unreachable",
+        "A graph with nodes that nothing leads to",
+        "Is enabled, and never evaluates those that only lead onward.",
+        "Is disabled, with the reason.",
+        "An edge was forgotten; LaunchDarkly's other SDKs do the same.",
+    ),
+    Difference(
+        "graph-malformed",
+        "A malformed graph",
+        "Raises out of `agent_graph`.",
+        "Is disabled, with the reason in `graph.problems` and one log line.",
+        "A typing mistake in a flag must not take a service down.",
+    ),
+    Difference(
+        "graph-bottom-up",
+        "`reverse_traverse` of a graph with paths of uneven length, or without an end",
+        "Visits some nodes before their children, or none at all.",
+        "Children always come before their parents, except across a cycle.",
+        "Who builds agents from the bottom up needs the children first.",
+    ),
+    Difference(
+        "graph-run-id",
+        "The run of a graph",
+        "Has no id and no token; its events cannot be told from those of another run.",
+        "Has a `runId` in every event, and a resumption token. An empty `variationKey` is left out.",
+        "LaunchDarkly's other SDKs do the same.",
+    ),
+    Difference(
+        "graph-path",
+        "Tracking the path of a graph's run a second time",
+        "Sends a second path.",
+        "`False`: the path is recorded once, and whole.",
+        "LaunchDarkly's other SDKs do the same.",
+    ),
+    Difference(
+        "graph-keys",
+        "A path that is one text, or a node key that is empty",
+        "Sends it as it is.",
+        "Raises `TypeError` or `ValueError`, and records nothing.",
+        "No node has such a key.",
+    ),
+    Difference(
+        "graph-usage-event",
+        "The usage event of `agent_graph`",
+        "None.",
+        "`agent-graph`.",
+        "LaunchDarkly's other SDKs send it.",
+    ),
+)
+
 DIFFERENCES: Final[dict[str, tuple[Difference, ...]]] = {
     "Flags and configs": _FLAGS,
     "Prompts": _PROMPTS,
     "Metrics": _METRICS,
     "Whole operations": _OPERATIONS,
     "Resumption tokens": _TOKENS,
+    "Managed models and judges": _MANAGED,
+    "Agent graphs": _GRAPHS,
     "The client": _CLIENT,
 }
 

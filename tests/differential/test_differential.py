@@ -11,7 +11,9 @@ from sink import EventSink
 
 from . import (  # noqa: F401 - each registers its scenarios
     config_scenarios,
+    graph_scenarios,
     malformed_scenarios,
+    managed_scenarios,
     token_scenarios,
     tracking_scenarios,
 )
