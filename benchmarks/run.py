@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ALL = (
-    *("per_chunk", "per_run", "evaluation", "imports", "memory"),
+    *("per_chunk", "per_run", "instrumentation", "evaluation", "imports", "memory"),
     *("ledgers", "relay", "burst", "growth", "exits"),
 )
 
