@@ -452,6 +452,13 @@ _GRAPHS: Final = (
         "Who builds agents from the bottom up needs the children first.",
     ),
     Difference(
+        "graph-top-down",
+        "`traverse` of a graph with a cycle",
+        "May visit a node before the root.",
+        "The root is first; the edge that leads back counts for nothing.",
+        "A run begins there.",
+    ),
+    Difference(
         "graph-run-id",
         "The run of a graph",
         "Has no id and no token; its events cannot be told from those of another run.",
