@@ -91,8 +91,9 @@ class ManagedAgentGraph:
                                 said.add(piece)
                                 yield piece
                 except GeneratorExit:
-                    # Nobody reads on. Whether anything was missed, the last visit knows.
-                    pass
+                    # Nobody reads on. Frameworks run ahead: the nodes may be done all the same.
+                    if said.result is None:
+                        raise
         finally:
             state.result = self._result(tracker, said.outcome())
 

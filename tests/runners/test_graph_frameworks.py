@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import random
 from typing import Any
 
 import pytest
@@ -12,10 +14,17 @@ pytest.importorskip("agents", reason=why)
 pytest.importorskip("langgraph", reason=why)
 pytest.importorskip("langchain_openai", reason=why)
 
-from graph_kits import GRAPH_KITS, GraphKit, LangGraphKit, go  # noqa: E402 - once they are there
+from graph_kits import (  # noqa: E402 - once they are there
+    ADA,
+    GRAPH_KITS,
+    AgentsResponsesKit,
+    GraphKit,
+    LangGraphKit,
+    go,
+)
 from runner_kits import Asks, Broken  # noqa: E402 - as above
 
-from ldtrack import Outcome  # noqa: E402 - as above
+from ldtrack import MisuseError, NoRunnerError, Outcome, RoundLimitError  # noqa: E402 - as above
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Received unexpected tool")
 
@@ -245,3 +254,207 @@ async def test_negative_control_a_runner_with_shared_state_is_caught() -> None:
     seen = [getattr(getattr(result, "metrics", None), "tokens", None) for result in results]
     totals = [None if usage is None else usage.total for usage in seen]
     assert totals != [kit.total("One"), kit.total("Two")]
+
+
+@every_kit
+class TestStreams:
+    """How a stream of a graph ends."""
+
+    async def test_pieces_name_their_nodes_and_first_tokens_are_recorded(self, kind: type[GraphKit]) -> None:
+        """Node by node; the result is there at the end, and not before."""
+        kit = kind("R>A R>B", {"R": [go("A")], "A": ["Hello."]}, streams=True)
+        stream = (await kit.graph()).stream("Hi")
+        with pytest.raises(MisuseError, match="no result before its end"):
+            stream.result  # noqa: B018 - that is the point
+        pieces = [piece async for piece in stream]
+        assert {piece.node for piece in pieces} == {"A"}
+        assert "".join(piece.text for piece in pieces) == "Hello."
+        assert stream.result.metrics.resumption_token == stream.resumption_token
+        first = [e.data["configKey"] for e in kit.ld.events if e.key.endswith("tokens:ttf")]
+        assert first == ["R", "A"]
+
+    async def test_closing_early_is_cancelled_and_keeps_what_happened(self, kind: type[GraphKit]) -> None:
+        """Neither success nor failure; the path and the finished node's tokens are recorded."""
+        kit = kind("R>A R>B", {"R": [go("A")], "A": ["Hello."]}, streams=True)
+        before = asyncio.all_tasks()
+        async with (await kit.graph()).stream("Hi") as stream:
+            first = await anext(stream)
+        assert stream.result.content == first.text
+        assert stream.result.metrics.outcome is Outcome.CANCELLED
+        assert not {"graph:invocation_success", "graph:invocation_failure"} & {*kit.ld.names()}
+        assert kit.graph_events("path")[0]["path"] == ["R", "A"]
+        assert kit.tokens_of("R") == [kit.total("Hi", "R")]
+        assert kit.ld.ai.stats.open_calls == 0
+        gc.collect()  # frameworks leave inner generators to it
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert asyncio.all_tasks() <= before
+        assert kit.server.closed == len(kit.asked)
+
+    @both_ways
+    async def test_cancelling_is_neither_success_nor_failure(
+        self, kind: type[GraphKit], streams: bool
+    ) -> None:
+        """In the middle of the second node's request: path and the first node's tokens are recorded."""
+        waiting, forever = asyncio.Event(), asyncio.Event()
+
+        async def turn(question: str, node: str) -> None:
+            if node == "A":
+                waiting.set()
+                await forever.wait()
+
+        kit = kind("R>A R>B", {"R": [go("A")], "A": ["Never."]}, streams=streams, turn=turn)
+        task = asyncio.create_task(answered(kit))
+        await waiting.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not {"graph:invocation_success", "graph:invocation_failure"} & {*kit.ld.names()}
+        assert kit.graph_events("path")[0]["path"] == ["R", "A"]
+        assert kit.tokens_of("R") == [kit.total("Hi", "R")]
+        outcomes = [e.data["configKey"] for e in kit.ld.events if "generation:" in e.key]
+        assert outcomes == ["R"]
+        assert kit.ways("handoff_failure") == []
+        assert kit.ld.ai.stats.open_calls == 0
+
+
+@both_ways
+async def test_branches_that_are_visited_side_by_side(streams: bool) -> None:
+    """On LangGraph a model may hand over to several nodes: all at work at once, each measured by itself."""
+    together = asyncio.Barrier(2)
+
+    async def turn(question: str, node: str) -> None:
+        if node in {"A", "B"}:
+            await together.wait()  # neither is served before both have asked
+
+    script: Any = {"R": [go("A", "B")], "A": ["From A."], "B": ["From B."], "T": ["Both."]}
+    kit = LangGraphKit("R>A R>B A>T B>T", script, streams=streams, turn=turn)
+    result = await answered(kit)
+    assert result.content == "Both."
+    assert sorted(result.metrics.path) == ["A", "B", "R", "T"]
+    assert sorted(kit.ways("handoff_success")) == [("A", "T"), ("B", "T"), ("R", "A"), ("R", "B")]
+    for node in "RABT":
+        assert kit.tokens_of(node) == [kit.total("Hi", node)]
+    assert "From A." in str(kit.asked[-1][2])
+    assert "From B." in str(kit.asked[-1][2])
+
+
+async def test_a_branch_that_fails_ends_the_run_and_its_neighbour() -> None:
+    """The neighbour was stopped: its node is neither success nor error, and nothing stays open."""
+    asked, forever = asyncio.Event(), asyncio.Event()
+
+    async def turn(question: str, node: str) -> None:
+        if node == "B":
+            asked.set()
+            await forever.wait()
+        if node == "A":
+            await asked.wait()
+
+    kit = LangGraphKit("R>A R>B", {"R": [go("A", "B")], "A": [Broken()]}, turn=turn)
+    with pytest.raises(Exception, match="onnection"):
+        await answered(kit)
+    outcomes = {e.data["configKey"]: e.key for e in kit.ld.events if "generation:" in e.key}
+    assert outcomes["A"].endswith("error")
+    assert "B" not in outcomes
+    assert kit.ld.values()["graph:invocation_failure"] == 1
+    assert kit.ld.ai.stats.open_calls == 0
+
+
+@both_ways
+async def test_the_second_of_several_handoffs_is_not_followed_by_the_agents_sdk(streams: bool) -> None:
+    """It takes the first one; the other has failed."""
+    kit = AgentsResponsesKit("R>A R>B", {"R": [go("A", "B")], "A": ["From A."]}, streams=streams)
+    result = await answered(kit)
+    assert result.metrics.path == ("R", "A")
+    assert kit.ways("handoff_success") == [("R", "A")]
+    assert kit.ways("handoff_failure") == [("R", "B")]
+
+
+@both_ways
+async def test_a_handoff_to_nowhere_fails_and_the_model_is_told(streams: bool) -> None:
+    """On LangGraph it goes on; OpenAI's Agents SDK gives such a run up."""
+    kit = LangGraphKit("R>A R>B", {"R": [go("Mars"), "Then not."]}, streams=streams)
+    result = await answered(kit)
+    assert result.content == "Then not."
+    assert kit.ways("handoff_failure") == [("R", "Mars")]
+    assert "There is no tool named" in str(kit.asked[-1][2])
+    kit = AgentsResponsesKit("R>A R>B", {"R": [go("Mars")]}, streams=streams)
+    with pytest.raises(Exception, match="transfer_to_Mars"):
+        await answered(kit)
+    assert kit.ways("handoff_failure") == [("R", "Mars")]
+
+
+async def test_tools_that_are_called_along_with_a_handoff_are_called_first() -> None:
+    """What the model wanted done is done, and counted; the handoff is no tool call."""
+    called = []
+    turn = Asks((("time", {}), ("transfer_to_A", {})))
+    for kind in GRAPH_KITS:
+        nodes = {"R": {"tools": {"time": {"name": "time"}}}}
+        kit = kind("R>A R>B", {"R": [turn], "A": ["Done."]}, nodes=nodes)
+        result = await answered(kit, time=lambda name=kind.name: called.append(name))
+        assert called[-1] == kind.name
+        assert result.metrics.path == ("R", "A")
+        assert result.metrics.node_metrics["R"].tool_calls == ("time",)
+
+
+async def test_a_node_whose_model_only_calls_tools_is_stopped() -> None:
+    """After 25 rounds in one visit, on LangGraph by us: its own limit counts visits."""
+    nodes = {"R": {"tools": {"time": {"name": "time"}}}}
+    kit = LangGraphKit("R", {"R": [Asks.for_tools(time={})]}, nodes=nodes)
+    with pytest.raises(RoundLimitError, match="'R' has been asked 25 times"):
+        await answered(kit, time=lambda: "noon")
+    assert kit.tokens_of("R") == [kit.total("Hi")]
+
+
+async def test_on_langgraph_a_single_way_onward_is_always_taken() -> None:
+    """Nobody is asked, except where it leads back."""
+    script: Any = {"R": ["One."], "A": ["Two."], "T": [""]}
+    kit = LangGraphKit("R>A A>T", script)
+    result = await answered(kit)
+    assert result.content == "Two."  # the last one said nothing
+    assert result.metrics.path == ("R", "A", "T")
+    assert "tools" not in kit.asked[0][2]
+    assert kit.ways("handoff_success") == [("R", "A"), ("A", "T")]
+    kit = LangGraphKit("R>A A>R", {"R": ["One."], "A": ["Two."]})
+    assert (await answered(kit)).metrics.path == ("R", "A")
+
+
+async def test_a_tool_that_is_named_like_a_handoff_is_refused() -> None:
+    """Otherwise it could not be told apart."""
+    nodes = {"R": {"tools": {"transfer_to_bank": {"name": "transfer_to_bank"}}}}
+    for kind in GRAPH_KITS:
+        kit = kind("R>A R>B", {}, nodes=nodes)
+        with pytest.raises(NoRunnerError, match="needs another name"):
+            await kit.graph(transfer_to_bank=lambda: "")
+
+
+async def test_nodes_whose_keys_make_odd_or_equal_tool_names() -> None:
+    """Every provider accepts the names, and no two are alike."""
+    from ldtrack.providers.runners.handoffs import Handoffs
+
+    kit = LangGraphKit("R>a.b R>a_b R>" + "x" * 90, {})
+    handoffs = Handoffs.of((await kit.graph()).graph)
+    names = [tool.name for tool in handoffs.tools("R")]
+    assert names[:2] == ["transfer_to_a.b".replace(".", "_"), "transfer_to_a_b_2"]
+    assert all(len(name) <= 64 for name in names)
+    assert [handoffs.target(name) for name in names] == ["a.b", "a_b", "x" * 90]
+
+
+async def test_who_runs_a_graph_is_decided_by_its_root_s_provider() -> None:
+    """OpenAI's runs on its Agents SDK, unless a node is another provider's; then LangGraph does."""
+
+    async def runner_of(*providers: str, **options: Any) -> str:
+        nodes = {key: {"provider": {"name": name}} for key, name in zip("RA", providers, strict=True)}
+        kit = LangGraphKit("R>A", {}, nodes=nodes)
+        return repr((await kit.ai.create_agent_graph("graph", ADA, **options)).runner)  # type: ignore[union-attr]  # it is on
+
+    assert await runner_of("openai", "OpenAI") == "<OpenAIAgentsGraphRunner of 'graph'>"
+    assert await runner_of("openai", "anthropic") == "<LangGraphGraphRunner of 'graph'>"
+    assert await runner_of("anthropic", "openai") == "<LangGraphGraphRunner of 'graph'>"
+    assert await runner_of("openai", "openai", default_ai_provider="langgraph") == (
+        "<LangGraphGraphRunner of 'graph'>"
+    )
+    with pytest.raises(NoRunnerError, match=r"the agent graph 'graph'. anthropic: it runs no graphs"):
+        await runner_of("openai", "openai", default_ai_provider="anthropic")
+    with pytest.raises(NoRunnerError, match="openai_agents: its factory declined"):
+        await runner_of("openai", "anthropic", default_ai_provider="openai")

@@ -17,7 +17,7 @@ from runner_kits import Asks, Broken, OpenAIKit, Turn
 
 from ldtrack.providers.runners.openai_agents import OpenAIAgentsRunners
 
-__all__ = ["AGENT_KITS", "AgentsOnChat", "AgentsOnResponses"]
+__all__ = ["AGENT_KITS", "AgentsOnChat", "AgentsOnResponses", "LangGraphAgentKit"]
 
 
 class AgentsOnChat(OpenAIKit):
@@ -95,4 +95,28 @@ def _items(turn: Any, number: int) -> list[Any]:
     ]
 
 
-AGENT_KITS: tuple[type[OpenAIKit], ...] = (AgentsOnChat, AgentsOnResponses)
+class LangGraphAgentKit(OpenAIKit):
+    """LangChain's ``create_agent``."""
+
+    name = "langgraph"
+
+    @property
+    def factory(self) -> Any:
+        import pydantic
+        from langchain_openai import ChatOpenAI
+
+        from ldtrack.providers.runners.langgraph import LangGraphRunners
+
+        def make(config: Any) -> Any:
+            return ChatOpenAI(
+                model=config.model.name,
+                api_key=pydantic.SecretStr("none"),
+                base_url="http://fake",
+                http_async_client=self.server.client_for(openai),
+                max_retries=0,
+            )
+
+        return LangGraphRunners(make)
+
+
+AGENT_KITS: tuple[type[OpenAIKit], ...] = (AgentsOnChat, AgentsOnResponses, LangGraphAgentKit)
