@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 from folding import Folded, fold
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ldtrack.core.meter import Meter
@@ -171,6 +171,8 @@ def test_chunks_of_langchain(drawn: list[Chunk]) -> None:
     """By themselves, or with the metadata that LangGraph adds, or under the name of their mode."""
     chunks = [chunk_of(one) for one in drawn]
     expected = plain_fold(drawn)
+    reasons = [one.reason for one in drawn if one.reason is not None]
+    assert fold(chunks).meter.finish_reason == (reasons[-1] if reasons else None)
     check(fold(chunks), **expected)
     check(fold([(chunk, {"langgraph_step": 1}) for chunk in chunks]), **expected)
     check(fold([("messages", (chunk, {})) for chunk in chunks]), **expected)
@@ -441,6 +443,7 @@ def used(usage: Usage, *, asked: bool) -> Any:
     return (lambda: told) if asked else told
 
 
+@example([], Usage(0, 0, 0, 0), False)  # reported, but as nothing
 @given(st.lists(PARTS, max_size=8), st.none() | USAGES, st.booleans())
 def test_events_of_pydantic_ai(drawn: list[Part], usage: Usage | None, asked: bool) -> None:
     """Parts, and at the end the result, which repeats their calls and has the usage."""
