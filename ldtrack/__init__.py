@@ -17,6 +17,7 @@ from ldtrack.agents.managed import ManagedAgent, ManagedModel
 from ldtrack.agents.results import ManagedResult
 from ldtrack.agents.streams import ManagedStream
 from ldtrack.client import AIClient
+from ldtrack.configs.graphs import AgentGraphDefinition, AgentGraphNode, Edge
 from ldtrack.configs.types import (
     AIAgentConfig,
     AIAgentConfigDefault,
@@ -26,6 +27,7 @@ from ldtrack.configs.types import (
     AIJudgeConfig,
     AIJudgeConfigDefault,
 )
+from ldtrack.core.graph_metrics import AIGraphMetrics, GraphMetricSummary
 from ldtrack.core.models import JudgeConfiguration, LDMessage, LDTool, ModelConfig, ProviderConfig
 from ldtrack.core.privacy import Privacy
 from ldtrack.core.signing import TokenSigner
@@ -50,6 +52,9 @@ from ldtrack.exceptions import (
 from ldtrack.ids import VERSION as __version__  # noqa: N811 - a constant there, a dunder by convention here
 from ldtrack.ledgers import MemoryLedger
 from ldtrack.running import RunnerResult
+from ldtrack.tracking.graph_run import GraphRun
+from ldtrack.tracking.graph_tracker import GraphTracker
+from ldtrack.tracking.node_run import NodeRun
 from ldtrack.tracking.recorder import Stats
 from ldtrack.tracking.run import Run
 from ldtrack.tracking.stream import TrackedStream
@@ -64,14 +69,21 @@ __all__ = [
     "AIClient",
     "AICompletionConfig",
     "AICompletionConfigDefault",
+    "AIGraphMetrics",
     "AIJudgeConfig",
     "AIJudgeConfigDefault",
+    "AgentGraphDefinition",
+    "AgentGraphNode",
     "Conversation",
     "DuplicateError",
+    "Edge",
     "Ending",
     "Evaluations",
     "Feedback",
     "FlushResult",
+    "GraphMetricSummary",
+    "GraphRun",
+    "GraphTracker",
     "InvalidTokenError",
     "Judge",
     "JudgeConfiguration",
@@ -91,6 +103,7 @@ __all__ = [
     "MisuseError",
     "ModelConfig",
     "NoRunnerError",
+    "NodeRun",
     "Outcome",
     "Privacy",
     "ProviderConfig",

@@ -147,8 +147,44 @@ async def managed() -> AsyncIterator[Namespace]:
     assert scores == [0.9, 0.9], "of the judge that was attached, and of the one that was called"
 
 
+@contextlib.asynccontextmanager
+async def graphs() -> AsyncIterator[Namespace]:
+    """A graph of two agents, and a provider called Acme that answers and streams."""
+    agent = {**FLAG, "instructions": "Plan a trip to {{city}}."}
+    edges = {"router": [{"key": "writer", "handoff": {"description": "to write it down"}}]}
+    client = RecordingClient(
+        {
+            "trip-planner": {"_ldMeta": {"enabled": True}, "root": "router", "edges": edges},
+            "router": agent,
+            "writer": agent,
+        }
+    )
+
+    async def acme(question: str) -> dict[str, Any]:
+        return {"content": "Rome.", "usage": {"input_tokens": 3, "output_tokens": 4}}
+
+    async def acme_stream(question: str) -> AsyncIterator[dict[str, Any]]:
+        yield {"content": "Go"}
+        yield {"content": "!", "usage": {"input_tokens": 3, "output_tokens": 4}}
+
+    yield {
+        "AIClient": AIClient,
+        "ld_client": client,
+        "context": ADA,
+        "acme": acme,
+        "acme_stream": acme_stream,
+        "show": lambda chunk: None,
+    }
+    values = {event.key.removeprefix("$ld:ai:graph:"): event for event in client.events}
+    assert values["invocation_success"].metric_value == 1
+    assert values["path"].data["path"] == ["router", "writer"]
+    assert values["total_tokens"].metric_value == 14
+    assert "$ld:ai:feedback:user:positive" in {event.key for event in client.events}
+
+
 PRELUDES: dict[str, Callable[[], AbstractAsyncContextManager[Namespace]]] = {
     "concepts.md": concepts,
+    "graphs.md": graphs,
     "managed.md": managed,
     "migrating.md": migrating,
     "providers.md": providers,

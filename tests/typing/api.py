@@ -590,3 +590,55 @@ def runners(context: Context) -> None:
 
 def _never() -> Tracker:
     raise NotImplementedError
+
+
+async def graphs(ai: AIClient, context: Context) -> None:
+    """Agent graphs, their runs, and runs with parents."""
+    graph = await ai.agent_graph("trip", context, {"city": "Rome"})
+    assert_type(graph, ldtrack.AgentGraphDefinition)
+    assert_type(graph.root, ldtrack.AgentGraphNode | None)
+    assert_type(graph.nodes["a"].config, AIAgentConfig)
+    assert_type((graph.key, graph.enabled, graph.problems), tuple[str, bool, tuple[str, ...]])
+    assert_type(graph.get_node("a"), ldtrack.AgentGraphNode | None)
+    assert_type(graph.children("a") + graph.parents("a"), tuple[ldtrack.AgentGraphNode, ...])
+    assert_type([node.is_terminal for node in graph.terminal_nodes], list[bool])
+    edge: ldtrack.Edge = graph.edges[0]
+    assert_type(edge.handoff["x"], Any)
+    assert_type(graph.traverse(), tuple[ldtrack.AgentGraphNode, ...])
+    assert_type(graph.reverse_traverse(lambda node, results: len(results), {}), int | None)
+    graph.nodes["a"] = graph.nodes["b"]  # type: ignore[index]
+
+    tracker = graph.create_tracker(parent="outer")
+    assert_type(tracker, ldtrack.GraphTracker)
+    assert_type((tracker.run_id, tracker.graph_key, tracker.parent_run_id), tuple[str, str, str | None])
+    assert_type(tracker.node_keys, tuple[str, ...])
+    assert_type(await tracker.track_invocation_success(), bool)
+    assert_type(await tracker.track_invocation_failure(), bool)
+    assert_type(await tracker.track_duration(1.5), bool)
+    assert_type(await tracker.track_total_tokens(TokenUsage(1)), bool)
+    assert_type(await tracker.track_path(["a", "b"]), bool)
+    assert_type(await tracker.track_redirect("a", "b"), bool)
+    assert_type(await tracker.track_handoff_success("a", "b"), bool)
+    assert_type(await tracker.track_handoff_failure("a", "b"), bool)
+    metrics = ldtrack.AIGraphMetrics(path=("a",), node_metrics={"a": LDAIMetrics()})
+    assert_type(await tracker.track_graph_metrics_of(lambda _: metrics, lambda: 3), int)
+    assert_type(ai.resume_graph(tracker.resumption_token, context), ldtrack.GraphTracker)
+    assert_type(await ai.create_agent_graph("trip", context) is None, bool)
+
+    async with tracker.run(cancelled_as=Outcome.ERROR) as run:
+        assert_type(run, ldtrack.GraphRun)
+        visit = run.visit("a")
+        assert_type(visit.begin(), ldtrack.NodeRun)
+        visit.end(ValueError())
+        with run.visit("b") as node:
+            assert_type(node, ldtrack.NodeRun)
+            assert_type((node.key, node.usage), tuple[str, TokenUsage | None])
+        run.handoff("a", "b", failed=True)
+        run.redirect("a", "b")
+        run.observe(metrics)
+        assert_type(run.node("a"), ldtrack.NodeRun)
+        assert_type(run.path, tuple[str, ...])
+    assert_type(run.summary, ldtrack.GraphMetricSummary)
+    assert_type(run.summary.node_metrics["a"], MetricSummary)
+    inner = tracker.node_tracker("a")
+    assert_type(graph.nodes["a"].config.create_tracker(parent=inner).parent_run_id, str | None)
