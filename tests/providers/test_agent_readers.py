@@ -166,6 +166,7 @@ def plain_fold(drawn: list[Chunk]) -> dict[str, Any]:
     }
 
 
+@example([Chunk(0, "a", as_block=False, usage=None, tool=None, arguments=False, reason="stop")])
 @given(st.lists(CHUNKS, max_size=8))
 def test_chunks_of_langchain(drawn: list[Chunk]) -> None:
     """By themselves, or with the metadata that LangGraph adds, or under the name of their mode."""
