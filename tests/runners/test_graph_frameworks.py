@@ -378,10 +378,10 @@ async def test_a_handoff_to_nowhere_fails_and_the_model_is_told(streams: bool) -
     assert result.content == "Then not."
     assert kit.ways("handoff_failure") == [("R", "Mars")]
     assert "There is no tool named" in str(kit.asked[-1][2])
-    kit = AgentsResponsesKit("R>A R>B", {"R": [go("Mars")]}, streams=streams)
+    other = AgentsResponsesKit("R>A R>B", {"R": [go("Mars")]}, streams=streams)
     with pytest.raises(Exception, match="transfer_to_Mars"):
-        await answered(kit)
-    assert kit.ways("handoff_failure") == [("R", "Mars")]
+        await answered(other)
+    assert other.ways("handoff_failure") == [("R", "Mars")]
 
 
 async def test_tools_that_are_called_along_with_a_handoff_are_called_first() -> None:
