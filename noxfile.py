@@ -94,10 +94,15 @@ def test_wheel(session: nox.Session) -> None:
     session.run("python", "-Im", "pytest", *session.posargs, env={"LDTRACK_EXPECT_WHEEL": "1"})
 
 
-@nox.session(python=INSTALLED)
-def tests(session: nox.Session) -> None:
-    """The built wheel passes the tests, on every supported Python that is installed."""
+def install_everything(session: nox.Session) -> None:
+    """The wheel with all its extras, and all that the tests need."""
     session.install(f"{wheel_of_the_checkout()}[{','.join(EXTRAS)}]", *group("test"), *group("frameworks"))
+
+
+@nox.session(python=INSTALLED[:-1] or INSTALLED)
+def tests(session: nox.Session) -> None:
+    """The built wheel passes the tests, on every supported Python; on the newest they run as `coverage`."""
+    install_everything(session)
     test_wheel(session)
 
 
@@ -155,10 +160,13 @@ def bare_import(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def coverage(session: nox.Session) -> None:
-    """The tests reach every branch of core/ and tracking/, with many more examples than usual."""
-    session.install("-e", f".[{','.join(EXTRAS)}]", *group("test"), *group("frameworks"))
+    """The wheel's tests reach every branch of core/ and tracking/, with many more examples than usual."""
+    install_everything(session)
     # Not pytest-cov: our own pytest plugin imports the package before pytest-cov would start to look.
-    session.run("coverage", "run", "-m", "pytest", *session.posargs, env={"HYPOTHESIS_PROFILE": "ci"})
+    session.run(
+        *("python", "-Im", "coverage", "run", "-m", "pytest", *session.posargs),
+        env={"HYPOTHESIS_PROFILE": "ci", "LDTRACK_EXPECT_WHEEL": "1"},
+    )
     session.run("coverage", "report")
     session.run("coverage", "report", "--include=*/ldtrack/core/*,*/ldtrack/tracking/*", "--fail-under=100")
 
