@@ -14,10 +14,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from ledger_kits import ADA, CHAT, KITS, Kit, a_claim, in_threads, kit_maker, waiting
 
+from ldtrack.core.events import GraphAttribution
 from ldtrack.core.slots import (
     DURATION,
     FEEDBACK,
     FIRST_TOKEN,
+    GRAPH_DURATION,
+    GRAPH_METRICS,
+    GRAPH_OUTCOME,
+    GRAPH_PATH,
+    GRAPH_TOKENS,
     JUDGE_SCORE,
     METRICS,
     ONCE,
@@ -104,6 +110,22 @@ async def test_slots_and_runs_are_apart(kit: Kit) -> None:
     assert [await kit.submit(claim) for claim in claims] == [True] * len(claims)
     assert [await kit.submit(claim_of(metric, "run-1")) for metric in ONCE] == [False] * len(ONCE)
     assert len(await kit.delivered()) == sum(len(claim.events) for claim in claims)
+
+
+async def test_a_graphs_run_has_slots_of_its_own(kit: Kit) -> None:
+    """Its once-only metrics once, handoffs and redirects every time, with nested data, beside any run."""
+    data = GraphAttribution("trip", 3, "warm").data_of("run-g")
+    values = {GRAPH_DURATION: 12, GRAPH_PATH: ("a", "b"), GRAPH_TOKENS: TokenUsage(9), GRAPH_OUTCOME: False}
+    claims = [
+        Claim("run-g", metric, metric.events(data, values.get(metric, ("a", "b"))), ADA)
+        for metric in GRAPH_METRICS
+    ]
+    assert await kit.submit(claim_of(DURATION, "run-1")) is True
+    assert [await kit.submit(claim) for claim in claims] == [True] * len(claims)
+    assert [await kit.submit(claim) for claim in claims] == [metric.slot is None for metric in GRAPH_METRICS]
+    repeated = [claim for claim in claims if claim.metric.slot is None]
+    expected = [(*event, ADA) for claim in claims + repeated for event in claim.events]
+    assert (await kit.delivered())[1:] == expected
 
 
 async def test_several_calls_claimed_together_come_out_together(kit: Kit) -> None:
