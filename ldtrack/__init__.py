@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from ldtrack.agents.conversation import Conversation
 from ldtrack.agents.evaluator import Evaluations, JudgePolicy
+from ldtrack.agents.graph import ManagedAgentGraph, ManagedGraphStream
+from ldtrack.agents.graph_results import GraphEvaluations, ManagedGraphResult
 from ldtrack.agents.judge import Judge
 from ldtrack.agents.managed import ManagedAgent, ManagedModel
 from ldtrack.agents.results import ManagedResult
@@ -52,6 +54,7 @@ from ldtrack.exceptions import (
 from ldtrack.ids import VERSION as __version__  # noqa: N811 - a constant there, a dunder by convention here
 from ldtrack.ledgers import MemoryLedger
 from ldtrack.running import RunnerResult
+from ldtrack.running_graphs import AgentGraphRunnerResult, NodeAnswer, NodeText
 from ldtrack.tracking.graph_run import GraphRun
 from ldtrack.tracking.graph_tracker import GraphTracker
 from ldtrack.tracking.node_run import NodeRun
@@ -74,6 +77,7 @@ __all__ = [
     "AIJudgeConfigDefault",
     "AgentGraphDefinition",
     "AgentGraphNode",
+    "AgentGraphRunnerResult",
     "Conversation",
     "DuplicateError",
     "Edge",
@@ -81,6 +85,7 @@ __all__ = [
     "Evaluations",
     "Feedback",
     "FlushResult",
+    "GraphEvaluations",
     "GraphMetricSummary",
     "GraphRun",
     "GraphTracker",
@@ -95,6 +100,9 @@ __all__ = [
     "LdtrackError",
     "LedgerError",
     "ManagedAgent",
+    "ManagedAgentGraph",
+    "ManagedGraphResult",
+    "ManagedGraphStream",
     "ManagedModel",
     "ManagedResult",
     "ManagedStream",
@@ -103,7 +111,9 @@ __all__ = [
     "MisuseError",
     "ModelConfig",
     "NoRunnerError",
+    "NodeAnswer",
     "NodeRun",
+    "NodeText",
     "Outcome",
     "Privacy",
     "ProviderConfig",

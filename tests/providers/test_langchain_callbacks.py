@@ -99,7 +99,7 @@ async def test_section_5_7_runnables_that_are_named_like_nodes_do_not_collide() 
     inner = asks(bench.model, "R")
 
     async def run(state: State) -> Any:
-        return await RunnableLambda(inner).with_config(run_name="A").ainvoke(state)  # type: ignore[arg-type]  # any state
+        return await RunnableLambda(inner).with_config(run_name="A").ainvoke(state)
 
     building: Any = StateGraph(State)
     building.add_node("R", run).add_edge(START, "R")
