@@ -218,6 +218,8 @@ class ConfigMethods:
         served, failures = await self._served(key, context, default)
 
         def new_tracker(attribution: Attribution, parent_run_id: str | None = None) -> Tracker:
+            if parent_run_id is None and not graph_key:  # nearly always, and so without a further call
+                return Tracker(self._recorder, attribution, context)
             if graph_key:
                 attribution = attrs.evolve(attribution, graph_key=graph_key)
             return tracker_of(self._recorder, attribution, context, parent_run_id=parent_run_id)

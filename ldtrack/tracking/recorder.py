@@ -142,7 +142,7 @@ class Recorder:
             self.duplicates += 1
         said = (
             f"the {metric.name} of run {run_id} is recorded already, so this call records nothing; "
-            "a new run needs a new tracker: config.create_tracker()"
+            "a new run needs a new tracker, from create_tracker()"
         )
         if STRICT.get():
             raise DuplicateError(said)
