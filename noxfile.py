@@ -25,6 +25,7 @@ nox.options.sessions = [
     "tests",
     "lowest",
     "lowest_frameworks",
+    "newest_sdks",
     "bare_import",
     "coverage",
     "crash",
@@ -132,6 +133,15 @@ def lowest_frameworks(session: nox.Session) -> None:
         *session.posargs,
         env={"LDTRACK_EXPECT_WHEEL": "1"},
     )
+
+
+@nox.session(python=NEWEST)
+def newest_sdks(session: nox.Session) -> None:
+    """What calls providers works with their newest SDKs, which frameworks hold back elsewhere."""
+    free = [name for name in EXTRAS if name not in FRAMEWORKS]
+    session.install(f"{wheel_of_the_checkout()}[{','.join(free)}]", *group("test"))
+    folders = ("tests/providers", "tests/runners", "tests/agents", "tests/differential")
+    session.run("python", "-Im", "pytest", *folders, *session.posargs, env={"LDTRACK_EXPECT_WHEEL": "1"})
 
 
 @nox.session(python=NEWEST)
