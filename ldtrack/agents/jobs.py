@@ -18,7 +18,10 @@ from ldtrack.tracking.vigils import Vigils
 __all__ = ["Job", "Jobs"]
 
 AT_SHUTDOWN: Final = 5.0
-"""How long the end of a loop waits for what is unfinished, in seconds."""
+"""How long the end of a loop is held up by what is unfinished, in seconds."""
+
+PARTING: Final = 1.0
+"""How long a job that was told to end is waited for, in seconds."""
 
 Failed = Callable[[str, BaseException], None]
 
@@ -29,16 +32,17 @@ class Job:
 
     work: Callable[[], Awaitable[None]]
     """Does what is left to do: after an interruption it may be called again."""
-    task: asyncio.Task[None]
     is_over: asyncio.Event = attrs.field(factory=asyncio.Event)
     """Set once the work is done, or given up."""
+    task: asyncio.Task[None] = attrs.field(init=False)
 
 
 class Jobs:
-    """Holds every job until it is over: while its loop runs, while that shuts down, and while we close.
+    """Holds every job until it is over: while its loop runs, while that ends, and while we close.
 
-    A loop that ends cancels all tasks, before anybody could ask for more time. So what was interrupted is
-    taken up again while the loop shuts down, for a few seconds.
+    A loop that ends cancels all tasks, and then waits for them. So a job that somebody else cancels takes up
+    what is left of its work, for a few seconds. (It has always begun by then: a loop that stops goes through
+    with its round.)
     """
 
     def __init__(self, failed: Failed) -> None:
@@ -46,14 +50,12 @@ class Jobs:
         self._jobs: set[Job] = set()
         self._vigils = Vigils(self._at_shutdown)
 
-    def __len__(self) -> int:
-        return len(self._jobs)
-
     def start(self, work: Callable[[], Awaitable[None]]) -> Job:
         """Do some work in a task of the running loop."""
         loop = asyncio.get_running_loop()
         self._vigils.hold(loop)
-        job = Job(work, loop.create_task(self._quietly(work)))
+        job = Job(work)
+        job.task = loop.create_task(self._do(job))
         self._jobs.add(job)
         job.task.add_done_callback(partial(self._done, job))
         return job
@@ -64,35 +66,47 @@ class Jobs:
         Cancelling the wait gives them up at once.
         """
         here = asyncio.get_running_loop()
-        jobs = [job for job in list(self._jobs) if job.task.get_loop() is here]
-        tasks = [job.task for job in jobs]
-        if not tasks:
+        await self._wait_for([job for job in list(self._jobs) if job.task.get_loop() is here], timeout)
+
+    async def _wait_for(self, jobs: list[Job], timeout: float) -> None:
+        if not jobs:
             return
         try:
-            await asyncio.wait(tasks, timeout=timeout)
+            await asyncio.wait([job.task for job in jobs], timeout=timeout)
         finally:
-            late = [job for job in jobs if job in self._jobs]
+            late = [job for job in jobs if not job.is_over.is_set()]
             for job in late:
                 self._end(job)
                 job.task.cancel()
         if late:
-            await asyncio.wait([job.task for job in late], timeout=1.0)
+            await asyncio.wait([job.task for job in late], timeout=PARTING)
 
-    async def _quietly(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _do(self, job: Job) -> None:
         try:
-            await work()
+            await job.work()
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if job.is_over.is_set():
                 raise
-            self._failed("judge", error)  # nobody cancelled us: something that a provider waited for was
+            if task is not None and task.cancelling():
+                await self._finish(job)
+            else:  # nobody cancelled us: something that a provider was waiting for was
+                self._failed("judge", error)
         except Exception as error:  # noqa: BLE001 - C5: nobody asked for this task
             self._failed("judge", error)
 
-    def _done(self, job: Job, task: asyncio.Task[Any]) -> None:
-        # What was cancelled by somebody else stays: the loop is ending, and will hear of it.
-        if not task.cancelled():
-            self._end(job)
+    async def _finish(self, job: Job) -> None:
+        """Do what is left while the loop ends."""
+        try:
+            async with asyncio.timeout(AT_SHUTDOWN):
+                await job.work()
+        except TimeoutError:
+            pass  # the results say that the judge was stopped
+        except Exception as error:  # noqa: BLE001 - C5: as above
+            self._failed("judge", error)
+
+    def _done(self, job: Job, _task: asyncio.Task[Any]) -> None:
+        self._end(job)
 
     def _end(self, job: Job) -> None:
         if job in self._jobs:
@@ -101,14 +115,6 @@ class Jobs:
         job.is_over.set()
 
     async def _at_shutdown(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for the jobs of a loop that ends without cancelling its tasks."""
         jobs = [job for job in list(self._jobs) if job.task.get_loop() is loop]
-        self._jobs.difference_update(jobs)
-        again = [loop.create_task(self._quietly(job.work)) for job in jobs]
-        if again:
-            _, late = await asyncio.wait(again, timeout=AT_SHUTDOWN)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=1.0)
-        for job in jobs:
-            job.is_over.set()
+        await self._wait_for(jobs, AT_SHUTDOWN)

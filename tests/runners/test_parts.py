@@ -273,6 +273,13 @@ class TestWhoIsAsked:
             with pytest.raises(NoRunnerError, match="nobody: nobody offers a runner under this name"):
                 await ld.ai.create_model("chat", ADA, default_ai_provider="nobody")
 
+    @pytest.mark.parametrize("provider", ["openai", "anthropic", "langchain"])
+    async def test_a_config_without_a_model_cannot_be_run(self, provider: str) -> None:
+        """It says so when the model is made, not when it is asked."""
+        flag = {"_ldMeta": {"enabled": True}, "provider": {"name": provider}}
+        with pytest.raises(NoRunnerError, match=f"{provider}: the config names no model"):
+            await recording({"chat": flag}).ai.create_model("chat", ADA)
+
     @pytest.mark.parametrize("wrong", [FakeRunners, object(), None])
     def test_what_is_no_factory_raises_when_it_is_given(self, wrong: Any) -> None:
         """A class in place of an instance, most of all."""

@@ -150,6 +150,8 @@ class TestOpenAI:
     async def test_a_second_choice_does_not_get_into_the_text(self) -> None:
         """With n=2 only the first is the answer."""
         first, *rest = chat_stream("one")
+        assert isinstance(first, dict)
+        first["choices"][0]["delta"]["tool_calls"] = [{"index": 0, "id": "a custom one", "type": "custom"}]
         other = json.loads(json.dumps(rest[0]))
         other["choices"][0].update(index=1, delta={"content": "two"})
         model = await a_model(OpenAIRunners(openai_client([first, other, *rest])))

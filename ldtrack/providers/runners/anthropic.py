@@ -68,9 +68,8 @@ class AnthropicDialect:
 
     def __init__(self, clients: Clients[Any], config: Any, toolbox: Toolbox) -> None:
         self._clients = clients
-        self._parameters = {"max_tokens": MAX_TOKENS, **parameters_of(config)}
-        if config.model is not None:
-            self._parameters["model"] = config.model.name
+        parameters = {"max_tokens": MAX_TOKENS, **parameters_of(config)}
+        self._parameters = {**parameters, "model": config.model.name}
         self._tools = [*map(_tool, toolbox.offered), *provider_tools(config.model, toolbox.offered)]
 
     def opening(self, messages: Sequence[LDMessage]) -> list[Any]:

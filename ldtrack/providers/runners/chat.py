@@ -151,7 +151,9 @@ def opening_of(config: Any) -> tuple[LDMessage, ...]:
 
 def parameters_of(config: Any) -> dict[str, Any]:
     """The model's parameters as plain data, without the tools, which are bound apart."""
-    parameters = {} if config.model is None else config.model.to_dict()["parameters"] or {}
+    if config.model is None:
+        raise ValueError("the config names no model")
+    parameters = config.model.to_dict()["parameters"] or {}
     return {name: value for name, value in parameters.items() if name not in {"tools", "stream"}}
 
 

@@ -63,10 +63,8 @@ class OpenAIDialect:
 
     def __init__(self, clients: Clients[Any], config: Any, toolbox: Toolbox) -> None:
         self._clients = clients
-        self._parameters = parameters_of(config)
+        self._parameters = {**parameters_of(config), "model": config.model.name}
         self._stream_options = {"include_usage": True, **(self._parameters.pop("stream_options", None) or {})}
-        if config.model is not None:
-            self._parameters["model"] = config.model.name
         tools = [*map(_tool, toolbox.offered), *provider_tools(config.model, toolbox.offered)]
         if tools:
             self._parameters["tools"] = tools
@@ -153,7 +151,7 @@ class _Gathering:
         for call in delta.tool_calls or ():
             known = self._calls.setdefault(call.index, {"id": "", "name": "", "arguments": ""})
             known["id"] = call.id or known["id"]
-            if call.function is not None:
+            if call.function:
                 known["name"] = call.function.name or known["name"]
                 known["arguments"] += call.function.arguments or ""
         text: str = delta.content or ""
