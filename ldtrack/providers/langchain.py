@@ -60,6 +60,10 @@ class LangChainReader:
 
     def read(self, item: Any) -> Reading | None:
         """What a chunk, a whole message or a result says."""
+        if _is_plain(item):
+            return CONTENT
+        if is_message(item):
+            return _read_closely(item)
         generations = items(field(item, "generations"))
         if generations:
             return read_messages([_message_in(one) for row in generations for one in items(row) or (row,)])
@@ -78,15 +82,18 @@ def _message_in(generation: object) -> Any:
 
 def read_message(message: Any) -> Reading | None:
     """What a message of the model's says; nothing for one of the user's or a tool's."""
+    return CONTENT if _is_plain(message) else _read_closely(message)
+
+
+def _is_plain(message: Any) -> bool:
+    """Whether this is a chunk like nearly all: text, and whose provider's it is."""
     try:
-        # Nearly all chunks: text, and whose provider's it is.
         content = message.content
         beside_text = message.tool_call_chunks or message.usage_metadata or message.additional_kwargs
-        is_plain = type(content) is str and content != "" and not beside_text
-        is_plain = is_plain and len(message.response_metadata) < 2  # noqa: PLR2004 - the provider, at most
+        is_alone = len(message.response_metadata) < 2  # noqa: PLR2004 - the provider, at most
+        return type(content) is str and content != "" and is_alone and not beside_text
     except Exception:  # noqa: BLE001 - it has another shape
-        is_plain = False
-    return CONTENT if is_plain else _read_closely(message)
+        return False
 
 
 def read_messages(messages: Sequence[Any], step: str = "") -> Reading | None:
