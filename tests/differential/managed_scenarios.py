@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
+import pytest
 from fake_http import FakeServer, openai_client
 from model_server import plain, serving_model
 from recorded import chat_answer
@@ -143,6 +144,7 @@ async def a_judge_without_a_metric_key_is_not_asked(side: Side) -> Any:
 
 @same(flags=FLAGS)
 async def a_managed_model_on_langchain(side: Side) -> Any:
+    pytest.importorskip("langchain_openai", reason="the frameworks are a test group of their own")
     async with serving_model(plain(chat_answer("Hello."))) as server:
         # What the official package uses of LangChain is deprecated by now, and warnings are errors here.
         with (
