@@ -38,7 +38,7 @@ class Said(NamedTuple):
 class Gathering(Protocol):
     """Puts a streamed answer together."""
 
-    def add(self, chunk: Any) -> str:
+    def add(self, chunk: Any, /) -> str:
         """Take in one chunk; returns the text it brings, if any."""
         ...
 
