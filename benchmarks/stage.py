@@ -80,7 +80,7 @@ class Body(httpx.AsyncByteStream):  # type: ignore[misc]  # either library's cla
 
 
 def fresh(model: Any) -> Any:
-    """A copy of a chunk that shares with it only what cannot change, at a thirtieth of what parsing costs."""
+    """A copy of a chunk that shares with it only what cannot change, at a twelfth of what parsing costs."""
     values = {}
     for name, value in model.__dict__.items():
         if isinstance(value, list):
