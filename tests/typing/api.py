@@ -7,7 +7,7 @@ with an ignore is a call that must not pass: were it to pass, the ignore would b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, assert_type
 
@@ -75,10 +75,14 @@ from ldtrack.delivery import (
     RelayStats,
 )
 from ldtrack.ledgers import PostgresLedger, RedisLedger, SQLiteLedger
+from ldtrack.providers.langchain_callbacks import LangChainCallbacks
 from ldtrack.providers.runners.anthropic import AnthropicRunners
 from ldtrack.providers.runners.langchain import LangChainRunners
+from ldtrack.providers.runners.langgraph import LangGraphRunners
 from ldtrack.providers.runners.openai import OpenAIRunners
+from ldtrack.providers.runners.openai_agents import OpenAIAgentsRunners
 from ldtrack.running import Calls, PlainRunner, Runner, RunnerFactory, Schema, StreamingRunner
+from ldtrack.running_graphs import GraphCalls, GraphRunnerFactory
 from ldtrack.testing import (
     AsyncRecordingClient,
     FakeRunner,
@@ -623,7 +627,6 @@ async def graphs(ai: AIClient, context: Context) -> None:
     metrics = ldtrack.AIGraphMetrics(path=("a",), node_metrics={"a": LDAIMetrics()})
     assert_type(await tracker.track_graph_metrics_of(lambda _: metrics, lambda: 3), int)
     assert_type(ai.resume_graph(tracker.resumption_token, context), ldtrack.GraphTracker)
-    assert_type(await ai.create_agent_graph("trip", context) is None, bool)
 
     async with tracker.run(cancelled_as=Outcome.ERROR) as run:
         assert_type(run, ldtrack.GraphRun)
@@ -642,3 +645,50 @@ async def graphs(ai: AIClient, context: Context) -> None:
     assert_type(run.summary.node_metrics["a"], MetricSummary)
     inner = tracker.node_tracker("a")
     assert_type(graph.nodes["a"].config.create_tracker(parent=inner).parent_run_id, str | None)
+
+
+async def managed_graphs(ai: AIClient, context: Context) -> None:
+    """Graphs that run themselves, on frameworks and on runners of one's own."""
+
+    class Mine:
+        async def run(
+            self, input: Sequence[LDMessage], *, calls: GraphCalls
+        ) -> ldtrack.AgentGraphRunnerResult:
+            with calls.visit("a") as node:
+                assert_type(node, ldtrack.NodeRun)
+            calls.handoff("a", "b")
+            calls.redirect("a", "c")
+            answer = ldtrack.NodeAnswer(node="a", asked=tuple(input), content="Hello")
+            return ldtrack.AgentGraphRunnerResult(content="Hello", answers=(answer,))
+
+    class Factory:
+        def create_agent_graph(self, graph: ldtrack.AgentGraphDefinition, tools: Any) -> Mine | None:
+            return Mine() if graph.enabled else None
+
+    factories: tuple[GraphRunnerFactory, ...] = (
+        Factory(),
+        LangGraphRunners(max_steps=9),
+        OpenAIAgentsRunners(responses=False, max_turns=9),
+    )
+    runners: dict[str, RunnerFactory] = {"a": LangGraphRunners(), "b": OpenAIAgentsRunners()}
+    assert_type(len(factories) + len(runners), int)
+
+    graph = await ai.create_agent_graph("trip", context, {"now": lambda: "noon"}, variables={"a": 1})
+    assert_type(graph, ldtrack.ManagedAgentGraph | None)
+    if graph is None:
+        return
+    result = await graph.run("Hi", parent="outer")
+    assert_type(result, ldtrack.ManagedGraphResult)
+    assert_type((result.content, result.resumption_token), tuple[str, str])
+    assert_type(result.metrics, ldtrack.GraphMetricSummary)
+    assert_type(result.evaluations, ldtrack.GraphEvaluations)
+    assert_type(await result.evaluations, Mapping[str, tuple[JudgeResult, ...]])
+    async with graph.stream([LDMessage("user", "Hi")]) as stream:
+        assert_type(stream, ldtrack.ManagedGraphStream)
+        async for piece in stream:
+            assert_type(piece, ldtrack.NodeText)
+            assert_type((piece.text, piece.node), tuple[str, str])
+    assert_type(stream.result, ldtrack.ManagedGraphResult)
+    tracker = graph.graph.create_tracker()
+    LangChainCallbacks(tracker.run(), {"theirs": "ours"})
+    LangChainCallbacks(tracker.node_tracker("a").run())
