@@ -58,8 +58,9 @@ class OpenAIChatReader:
             else:
                 (choice,) = item.choices
                 delta = choice.delta
+                text = delta.content
                 beside_text = delta.tool_calls or delta.function_call or choice.finish_reason or item.usage
-                is_plain = type(delta.content) is str and delta.content != "" and not beside_text
+                is_plain = type(text) is str and text != "" and not beside_text
         except Exception:  # noqa: BLE001 - it has another shape
             is_plain = False
         return CONTENT if is_plain else read_chat(item)

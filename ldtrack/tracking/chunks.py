@@ -61,8 +61,12 @@ class Chunks(Generic[T]):
             # Not a loop: the cheapest way in Python to await one item, without a method look-up and a
             # call. benchmarks/per_chunk.py compares it with the others.
             async for chunk in self._iterator:
-                if self._look is not None:
-                    self.show(chunk)
+                look = self._look
+                if look is not None:
+                    if self._iterator is self.source:
+                        # It has opened itself: from here on, straight to the provider's own iterator.
+                        self._iterator = self.source.iterator
+                    self._look = look(chunk)
                 return chunk  # type: ignore[no-any-return]  # _iterator is Any: its type changes as it opens
         except GeneratorExit:
             self.abandon()  # whoever destroys a waiting coroutine cannot wait for it to tidy up

@@ -66,8 +66,10 @@ class Lookout:
         if self.meter.first_token_ns is None:  # or it was read aside
             self.meter.first_token_ns = self._recorder.clock.monotonic_ns()
         wants = Wants.FIRST if self.reader is None else self.reader.wants
-        if wants is Wants.EVERY or self._estimator is not None:
+        if self._estimator is not None:
             return self._look_at_every
+        if wants is Wants.EVERY:
+            return self._read_every
         return self._hold_last if wants is Wants.LAST else None
 
     def _is_first(self, chunk: Any, reading: Reading | None) -> bool:
@@ -79,6 +81,21 @@ class Lookout:
                 self._is_first_token = None
         # A chunk of a kind nobody knows is timed all the same.
         return self.reader is None or (reading is not None and reading.content)
+
+    def _read_every(self, chunk: Any) -> Look | None:
+        # What _see does where nobody estimates, without the call: this is done for every chunk.
+        reader = self.reader
+        if reader is None:
+            return None
+        try:
+            reading = reader.read(chunk)
+            if reading is not CONTENT and reading is not None:
+                self.meter.note(reading)
+        except Exception as error:  # noqa: BLE001 - C5
+            self._recorder.failed("reader", error)
+            self.reader = None
+            return None
+        return self._read_every
 
     def _look_at_every(self, chunk: Any) -> Look | None:
         self._see(chunk)

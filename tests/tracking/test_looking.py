@@ -97,6 +97,22 @@ def test_after_the_first_token_nobody_looks_at_chunks_that_nobody_knows() -> Non
     playing(scene)
 
 
+def test_a_reader_that_was_let_go_of_meanwhile_is_asked_no_more() -> None:
+    """It raised when it was shown what a method of the stream's had read past us, say."""
+
+    async def scene(stage: Stage) -> None:
+        provider = stage.new_provider(chunks=(Chunk("a"), Chunk("b"), Chunk("c")))
+        async with stage.tracker.stream(provider.generator()) as stream:
+            await anext(stream)
+            stream._chunks.call.reader = None
+            await anext(stream)
+            assert stream._chunks._look is None
+            await anext(stream)
+        assert stage.reader.seen == ["a"]
+
+    playing(scene)
+
+
 def test_after_the_first_chunk_a_stream_is_read_straight_from_its_provider() -> None:
     """Nothing of ours stands in between, whether or not somebody still looks."""
 
