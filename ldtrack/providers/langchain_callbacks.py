@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from uuid import UUID
 
 import attrs
@@ -250,7 +250,7 @@ class _ModelCall:
     async def fail(self, error: BaseException) -> None:
         try:
             if self._stream is None:
-                await self._run.call(_raising(error))
+                await self._run.call(_Failed(error))
             else:
                 self._told.error = error
                 await anext(self._stream)
@@ -259,8 +259,14 @@ class _ModelCall:
                 raise
 
 
-async def _raising(error: BaseException) -> None:
-    raise error
+@attrs.frozen
+class _Failed:
+    """An answer that never came; unlike a coroutine, nobody has to await it."""
+
+    error: BaseException
+
+    def __await__(self) -> NoReturn:
+        raise self.error
 
 
 def _is_control_flow(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import operator
 import random
 from typing import Annotated, Any, TypedDict
+from uuid import uuid4
 
 import pytest
 
@@ -158,8 +159,8 @@ async def test_nodes_of_other_names_are_matched_by_hand() -> None:
     summary = await bench.run(line(bench.model, "first", "A"), nodes={"first": "R"})
     assert summary.path == ("R", "A")
     assert summary.node_metrics["R"].tokens.total == bench.kit.total("Hi", "first")
-    bench = Bench("R>A", {"first": ["One."], "A": ["Two."]})
-    summary = await bench.run(line(bench.model, "first", "A"))
+    bench = Bench("R>A", {"first": ["One."], "A": ["Two."]}, streams=True)
+    summary = await bench.run(line(bench.model, "first", "A", streams=True))
     assert summary.path == ("A",)
     assert summary.tokens.total == bench.kit.total("Hi", "A")
 
@@ -317,3 +318,16 @@ async def test_a_plain_run_takes_all_calls() -> None:
     assert tracker.summary.tokens is not None
     assert tracker.summary.tokens.total == bench.kit.total("Hi")
     assert tracker.summary.outcome is Outcome.SUCCESS
+
+
+async def test_calls_that_end_after_their_run_or_without_a_beginning_are_let_go() -> None:
+    """What fails then is not the run's any more, and raises nothing of its own."""
+    bench = Bench("R", {})
+    run = (await bench.kit.ai.agent_config("R", ADA)).create_tracker().run()
+    callbacks, known, unknown = LangChainCallbacks(run), uuid4(), uuid4()
+    async with run:
+        await callbacks.on_llm_start({}, [], run_id=known)
+    await callbacks.on_llm_error(ValueError("too late"), run_id=known)
+    await callbacks.on_llm_error(ValueError("never begun"), run_id=unknown)
+    await callbacks.on_llm_end(None, run_id=unknown)
+    assert run.summary.outcome is Outcome.SUCCESS

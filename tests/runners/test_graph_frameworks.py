@@ -25,6 +25,7 @@ from graph_kits import (  # noqa: E402 - once they are there
 from runner_kits import Asks, Broken  # noqa: E402 - as above
 
 from ldtrack import MisuseError, NoRunnerError, Outcome, RoundLimitError  # noqa: E402 - as above
+from ldtrack.testing import FakeRunners  # noqa: E402 - as above
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Received unexpected tool")
 
@@ -458,3 +459,56 @@ async def test_who_runs_a_graph_is_decided_by_its_root_s_provider() -> None:
         await runner_of("openai", "openai", default_ai_provider="anthropic")
     with pytest.raises(NoRunnerError, match="openai_agents: its factory declined"):
         await runner_of("openai", "anthropic", default_ai_provider="openai")
+
+
+@both_ways
+async def test_section_5_6_prompts_are_the_flag_s_and_details_of_usage_are_kept(streams: bool) -> None:
+    """LaunchDarkly's runner puts a vendor's text before them, and ignores cached and reasoning tokens.
+
+    It also knows no path of a graph in which nobody hands over.
+    """
+    for kind in GRAPH_KITS:
+        kit = kind("R", {"R": ["Done."]}, streams=streams)
+        result = await answered(kit)
+        body = kit.asked[0][2]
+        assert (body.get("instructions") or body["messages"][0]["content"]) == "I am R."
+        assert result.metrics.path == ("R",)
+        assert result.metrics.tokens.cached_input == 4
+        assert result.metrics.tokens.reasoning == 3
+
+
+async def test_section_5_7_a_node_without_a_model_is_refused() -> None:
+    """LaunchDarkly's LangGraph runner sends the work to all of its children."""
+    for kind in GRAPH_KITS:
+        kit = kind("R>A R>B", {}, nodes={"R": {"model": None}})
+        with pytest.raises(NoRunnerError, match=r"'R' has no model|declined"):
+            await kit.ai.create_agent_graph("graph", ADA, default_ai_provider=kit.provider)
+
+
+@both_ways
+async def test_judges_look_at_what_each_node_was_asked_and_said(streams: bool) -> None:
+    """On both frameworks; the scores are on the nodes' runs, and no answer waits for them (row 33)."""
+    judges = {"judgeConfiguration": {"judges": [{"key": "kind", "samplingRate": 1}]}}
+    for kind in GRAPH_KITS:
+        kit = kind("R>A R>B", {"R": [go("A")], "A": ["Kindly."]}, streams=streams, nodes={"A": judges})
+        fakes = FakeRunners({"score": 0.5, "reasoning": "So so."})
+        kit.ld.set_flag(
+            "kind",
+            {
+                "_ldMeta": {"enabled": True, "mode": "judge"},
+                "evaluationMetricKey": "kindness",
+                "provider": {"name": "fake"},
+                "model": {"name": "a-judge"},
+                "messages": [{"role": "system", "content": "Judge."}],
+            },
+        )
+        kit.ai._managing.runners._factories["fake"] = fakes
+        result = await answered(kit)
+        assert fakes.asked == []
+        said = await result.evaluations
+        assert [one.score for one in said["A"]] == [0.5]
+        scored = [e.data["configKey"] for e in kit.ld.events if e.key == "kindness"]
+        assert scored == ["A"]
+        assert "Kindly." in str(fakes.asked[0][-1].content)
+        assert "Hi" in str(fakes.asked[0][-1].content)
+        await kit.ai.aclose()

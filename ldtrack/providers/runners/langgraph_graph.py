@@ -93,6 +93,8 @@ class LangGraphGraphRunner:
         return building.compile()
 
     def _station(self, node: AgentGraphNode, make_model: Callable[[Any], Any], tools: Tools) -> _Station:
+        if node.config.model is None:
+            raise ValueError(f"node {node.key!r} has no model to ask")
         toolbox = Toolbox.of(node.config, tools)
         require_no_handoffs(toolbox.offered, node.key)
         onward = self._handoffs.onward(node.key)

@@ -200,10 +200,6 @@ class _NodeCalls:
         """Read a stream of the node's."""
         return self.tour.at(self.key).stream(source, reader=_READER)
 
-    def observe(self, response: Any) -> None:
-        """Take in an answer of the node's."""
-        self.tour.at(self.key).observe(response)
-
 
 async def _without_handoffs(awaitable: Awaitable[dict[str, Any]]) -> dict[str, Any]:
     said = await awaitable

@@ -10,8 +10,8 @@ import contextlib
 import dataclasses
 import importlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 
@@ -20,18 +20,23 @@ from ldtrack.core.models import LDMessage
 from ldtrack.providers.runners.chat import OUTPUT_NAME, keywords_for, parameters_of
 from ldtrack.providers.runners.clients import Clients
 from ldtrack.providers.runners.tools import NO_PARAMETERS, Toolbox, ToolRequest
-from ldtrack.running import Calls, Schema
+from ldtrack.running import Schema
+from ldtrack.tracking.source import StreamSource
+from ldtrack.tracking.stream import TrackedStream
 
 __all__ = [
     "SDK",
     "JSONOutput",
     "MeasuredModel",
+    "ModelCalls",
     "ToolErrors",
     "Unreadable",
     "input_of",
     "text_of",
     "tools_of",
 ]
+
+T = TypeVar("T")
 
 _OTHER_NAMES: Final = {"max_completion_tokens": "max_tokens", "max_output_tokens": "max_tokens"}
 """Parameters that the SDK knows by another name."""
@@ -164,13 +169,25 @@ class _Model(Protocol):
     def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]: ...
 
 
+class ModelCalls(Protocol):
+    """Makes a model's calls: what is needed of ``Calls``."""
+
+    async def call(self, awaitable: Awaitable[T]) -> T:
+        """Await an answer; cancelling passes to it."""
+        ...
+
+    def stream(self, source: StreamSource[T]) -> TrackedStream[T]:
+        """Read a stream."""
+        ...
+
+
 class MeasuredModel:
     """One of the SDK's models, whose calls are made through a run.
 
     Whatever else the SDK asks a model for, the model itself answers.
     """
 
-    def __init__(self, model: _Model, calls: Calls) -> None:
+    def __init__(self, model: _Model, calls: ModelCalls) -> None:
         self._model = model
         self._calls = calls
 
