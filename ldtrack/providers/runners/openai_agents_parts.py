@@ -6,6 +6,7 @@ Rule for this file: from a config to the SDK's settings, tools, output and model
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import importlib
@@ -283,5 +284,7 @@ class SDK:
             await events.aclose()
             if task is not None:
                 task.cancel()
-                with contextlib.suppress(BaseException):
-                    await task
+                # Waited for, not awaited: what it raises was told to whoever reads, and our own end passes.
+                await asyncio.wait([task])
+                if not task.cancelled():
+                    task.exception()
