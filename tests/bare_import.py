@@ -12,10 +12,14 @@ import sys
 import ldtrack
 
 HEAVY = {
+    "agents",
     "aiohttp",
     "anthropic",
     "fastapi",
     "hypothesis",
+    "langchain",
+    "langchain_core",
+    "langgraph",
     "openai",
     "opentelemetry",
     "psycopg",
@@ -23,7 +27,12 @@ HEAVY = {
     "redis",
     "starlette",
 }
-NEEDS_EXTRA = ("ldtrack.pytest_plugin", "ldtrack.ledgers.postgres.", "ldtrack.ledgers.redis.")
+NEEDS_EXTRA = (
+    "ldtrack.pytest_plugin",
+    "ldtrack.ledgers.postgres.",
+    "ldtrack.ledgers.redis.",
+    "ldtrack.providers.langchain_callbacks",
+)
 """What their names begin with. Both packages import without their drivers, and so can be looked through."""
 
 

@@ -23,6 +23,7 @@ import attrs
 from langchain_core.callbacks import AsyncCallbackHandler
 
 from ldtrack.core.reading import CONTENT, Reading, Wants
+from ldtrack.loops import running_loop
 from ldtrack.providers.langchain import LangChainReader
 from ldtrack.tracking.graph_run import GraphRun
 from ldtrack.tracking.node_run import Visit
@@ -41,13 +42,15 @@ class LangChainCallbacks(AsyncCallbackHandler):
 
     Given a ``Run``, all model calls are its. Given a ``GraphRun``, nodes of LangGraph that are called as the
     graph's nodes are visited, and own what happens inside; ``nodes`` says which node of the graph is meant
-    where LangGraph's has another name.
+    where LangGraph's has another name. Make it where the chain is awaited: of synchronous nodes, which
+    LangGraph runs in threads, first tokens are not known.
     """
 
     def __init__(self, run: Run | GraphRun, nodes: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self._run = run
         self._names = dict(nodes or {})
+        self._loop = running_loop()
         self._calls: dict[UUID, _ModelCall] = {}
         self._visits: dict[UUID, tuple[str, Visit]] = {}
         """Open visits by the run that began them, each with its place."""
@@ -153,7 +156,8 @@ class LangChainCallbacks(AsyncCallbackHandler):
         """Take in a chunk; nothing is waited for but the run, which has it at once."""
         with self._quietly():
             call = self._calls.get(run_id)
-            if call is not None:
+            # A synchronous node has a loop for each word, with which the stream would end: it has its whole.
+            if call is not None and running_loop() is self._loop:
                 await call.take(_TOKEN if chunk is None else chunk)
 
     async def on_llm_end(self, response: Any, *, run_id: UUID, **beside: Any) -> None:

@@ -18,7 +18,8 @@ pytest.importorskip("agents", reason=why)
 from frameworks import langchain_openai_model  # noqa: E402 - once they are there
 from graph_kits import ADA, LangGraphKit  # noqa: E402 - as above
 from langchain.agents import create_agent  # noqa: E402 - as above
-from langchain_core.language_models import FakeListLLM  # noqa: E402 - as above
+from langchain_core.language_models import FakeListLLM, GenericFakeChatModel  # noqa: E402 - as above
+from langchain_core.messages import AIMessage  # noqa: E402 - as above
 from langchain_core.runnables import RunnableLambda  # noqa: E402 - as above
 from langchain_core.tools import tool  # noqa: E402 - as above
 from langgraph.graph import END, START, StateGraph  # noqa: E402 - as above
@@ -29,6 +30,9 @@ from ldtrack import Outcome  # noqa: E402 - as above
 from ldtrack.providers.langchain_callbacks import LangChainCallbacks  # noqa: E402 - as above
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Received unexpected tool")
+
+
+USED: Any = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
 
 
 class State(TypedDict):
@@ -331,3 +335,26 @@ async def test_calls_that_end_after_their_run_or_without_a_beginning_are_let_go(
     await callbacks.on_llm_error(ValueError("never begun"), run_id=unknown)
     await callbacks.on_llm_end(None, run_id=unknown)
     assert run.summary.outcome is Outcome.SUCCESS
+
+
+async def test_synchronous_nodes_are_measured_without_first_tokens() -> None:
+    """LangGraph runs them in threads, and LangChain the callbacks in loops of their own, one after the other."""
+    bench = Bench("R>A", {})
+    model = GenericFakeChatModel(
+        messages=iter([AIMessage("One.", usage_metadata=USED), AIMessage("Two words.")])
+    )
+
+    def whole(state: State) -> Any:
+        return {"said": [model.invoke("Hi").text]}
+
+    def streamed(state: State) -> Any:
+        return {"said": ["".join(chunk.text for chunk in model.stream("Hi"))]}
+
+    building: Any = StateGraph(State)
+    building.add_node("R", whole).add_node("A", streamed).add_edge(START, "R").add_edge("R", "A")
+    summary = await bench.run(building.compile())
+    assert summary.path == ("R", "A")
+    assert {told.outcome for told in summary.node_metrics.values()} == {Outcome.SUCCESS}
+    assert summary.node_metrics["R"].tokens.total == 5
+    assert bench.kit.ld.ai.stats.open_calls == 0
+    assert not bench.kit.ld.ai.stats.failures
