@@ -338,7 +338,7 @@ async def test_calls_that_end_after_their_run_or_without_a_beginning_are_let_go(
 
 
 async def test_synchronous_nodes_are_measured_without_first_tokens() -> None:
-    """LangGraph runs them in threads, and LangChain the callbacks in loops of their own, one after the other."""
+    """LangGraph runs them in threads, and LangChain the callbacks in loops of their own."""
     bench = Bench("R>A", {})
     model = GenericFakeChatModel(
         messages=iter([AIMessage("One.", usage_metadata=USED), AIMessage("Two words.")])
