@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import random
 from typing import Any
@@ -201,6 +202,24 @@ class TestPaths:
             assert kit.asked[0][2]["model"] == "gpt-4o-mini"
 
 
+def check_nothing_shared(kit: GraphKit, questions: list[str], results: list[Any]) -> None:
+    """Each execution has the messages, usage, path and run ids of its own question."""
+    for question, result in zip(questions, results, strict=True):
+        assert result.content == "Done."
+        assert result.metrics.path == ("R", "A", "R", "A", "R")
+        assert result.metrics.tokens.total == kit.total(question)
+        for node in ("R", "A"):
+            assert result.metrics.node_metrics[node].tokens.total == kit.total(question, node)
+    for question, _, body in kit.asked:
+        others = (
+            str(body.get("messages") or body["input"]).replace(f"{question}'", "").replace(f'{question}"', "")
+        )
+        assert "Question" not in others
+    assert len({event["runId"] for event in kit.graph_events("path")}) == len(questions)
+    assert len({e.data["runId"] for e in kit.ld.events}) == 3 * len(questions)
+    assert kit.ld.ai.stats.open_calls == 0
+
+
 @every_kit
 @both_ways
 async def test_200_executions_at_once_share_nothing(kind: type[GraphKit], streams: bool) -> None:
@@ -220,41 +239,30 @@ async def test_200_executions_at_once_share_nothing(kind: type[GraphKit], stream
     graph = await kit.graph()
     questions = [f"Question {at}" for at in range(runs)]
     results = await asyncio.gather(*(result_of(graph, kit, question) for question in questions))
-    for question, result in zip(questions, results, strict=True):
-        assert result.content == "Done."
-        assert result.metrics.path == ("R", "A", "R", "A", "R")
-        assert result.metrics.tokens.total == kit.total(question)
-        for node in ("R", "A"):
-            assert result.metrics.node_metrics[node].tokens.total == kit.total(question, node)
-    for question, _, body in kit.asked:
-        others = (
-            str(body.get("messages") or body["input"]).replace(f"{question}'", "").replace(f'{question}"', "")
-        )
-        assert "Question" not in others
-    assert len({event["runId"] for event in kit.graph_events("path")}) == runs
-    assert len({e.data["runId"] for e in kit.ld.events}) == 3 * runs
-    assert kit.ld.ai.stats.open_calls == 0
+    check_nothing_shared(kit, questions, [*results])
 
 
-async def test_negative_control_a_runner_with_shared_state_is_caught() -> None:
-    """One run for all executions: the same checks would see tokens of others."""
-    script: Any = {"R": [go("A"), "Done."], "A": [go("R")]}
+@pytest.mark.parametrize("is_shared", [False, True])
+async def test_negative_control_a_runner_with_shared_state_is_caught(is_shared: bool) -> None:
+    """A question that is kept on the runner, as LaunchDarkly's keep theirs, fails the same checks."""
+    script: Any = {"R": [go("A"), go("A"), "Done."], "A": [go("R")]}
     kit = LangGraphKit("R>A R>Z A>R", script)
     graph = await kit.graph()
     runner = graph.runner
 
-    class Shared:
-        calls: Any = None
+    class Keeping:
+        kept: Any = None
 
         async def run(self, input: Any, *, calls: Any) -> Any:
-            self.calls = self.calls or calls
-            return await runner.run(input, calls=self.calls)
+            self.kept = input
+            await asyncio.sleep(0)
+            return await runner.run(self.kept if is_shared else input, calls=calls)
 
-    graph.runner = Shared()
-    results: Any = await asyncio.gather(graph.run("One"), graph.run("Two"), return_exceptions=True)
-    seen = [getattr(getattr(result, "metrics", None), "tokens", None) for result in results]
-    totals = [None if usage is None else usage.total for usage in seen]
-    assert totals != [kit.total("One"), kit.total("Two")]
+    graph.runner = Keeping()
+    questions = ["Question 1", "Question 2"]
+    results = await asyncio.gather(*(graph.run(question) for question in questions))
+    with pytest.raises(AssertionError) if is_shared else contextlib.nullcontext():
+        check_nothing_shared(kit, questions, [*results])
 
 
 @every_kit
