@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
 
 import attrs
 
 from ldtrack.agents.asking import ended_well, messages_of, metrics_of
 from ldtrack.agents.evaluator import Evaluations, Evaluator
 from ldtrack.agents.graph_results import GraphEvaluations, ManagedGraphResult
+from ldtrack.agents.streams import Known, RunStream
 from ldtrack.configs.graphs import AgentGraphDefinition
 from ldtrack.core.graph_metrics import AIGraphMetrics, GraphMetricSummary
 from ldtrack.core.models import LDMessage
@@ -71,12 +71,12 @@ class ManagedAgentGraph:
         messages = messages_of(input)
         if not hasattr(self.runner, "stream"):
             raise MisuseError(f"{type(self.runner).__name__} cannot stream: use `await run(...)`")
-        state = _State()
+        known: Known[ManagedGraphResult] = Known()
         tracker = self.graph.create_tracker(parent)
-        return ManagedGraphStream(self._pieces(tracker, messages, state), state, tracker)
+        return ManagedGraphStream(self._pieces(tracker, messages, known), known, tracker)
 
     async def _pieces(
-        self, tracker: GraphTracker, messages: Sequence[LDMessage], state: _State
+        self, tracker: GraphTracker, messages: Sequence[LDMessage], known: Known[ManagedGraphResult]
     ) -> AsyncGenerator[NodeText, None]:
         runner: StreamingAgentGraphRunner = self.runner  # type: ignore[assignment]  # it has been looked at
         said = _Said()
@@ -95,7 +95,7 @@ class ManagedAgentGraph:
                     if said.result is None:
                         raise
         finally:
-            state.result = self._result(tracker, said.outcome())
+            known.result = self._result(tracker, said.outcome())
 
     def _result(self, tracker: GraphTracker, result: AgentGraphRunnerResult) -> ManagedGraphResult:
         """What came of a run that is over; nodes' answers go to their judges unless something went wrong."""
@@ -121,13 +121,6 @@ class ManagedAgentGraph:
             judged[key] = evaluator.evaluate(tracker.node_tracker(key), answer.asked, answer.content)
 
 
-@attrs.define(eq=False)
-class _State:
-    """What a stream and the generator behind it share: if they knew each other, neither would be dropped."""
-
-    result: ManagedGraphResult | None = None
-
-
 @attrs.define
 class _Said:
     """What has been said so far: the texts of the node that spoke last are the answer, should it end here."""
@@ -145,58 +138,10 @@ class _Said:
         return self.result or AgentGraphRunnerResult(content="".join(self._texts))
 
 
-class ManagedGraphStream:
-    """What the nodes of one run say, as it comes. Single use; made by ``ManagedAgentGraph.stream``.
+class ManagedGraphStream(RunStream[NodeText, ManagedGraphResult]):
+    """What the nodes of one run say, as it comes. Single use; made by ``ManagedAgentGraph.stream``."""
 
-    The run settles once, from whichever comes first: exhaustion, an exception, ``aclose``, the end of its
-    ``async with``, cancellation, garbage collection, the end of the event loop.
-    """
-
-    __slots__ = ("__weakref__", "_pieces", "_state", "_tracker")
-
-    def __init__(self, pieces: AsyncGenerator[NodeText, None], state: _State, tracker: GraphTracker) -> None:
-        self._pieces = pieces
-        self._state = state
-        self._tracker = tracker
-
-    def __repr__(self) -> str:
-        return f"<ManagedGraphStream of graph run {self._tracker.run_id}>"
-
-    @property
-    def result(self) -> ManagedGraphResult:
-        """What came of the run, once the stream is over, however it ended."""
-        if self._state.result is None:
-            raise MisuseError(f"{self!r} has no result before its end: read it to its end, or close it")
-        return self._state.result
-
-    @property
-    def resumption_token(self) -> str:
-        """The graph run's identity as text, known from the beginning."""
-        return self._tracker.resumption_token
-
-    def __aiter__(self) -> AsyncIterator[NodeText]:
-        return self
-
-    async def __anext__(self) -> NodeText:
-        """The next piece; cancelling the wait ends the run as cancelled."""
-        return await self._pieces.__anext__()
-
-    async def aclose(self) -> None:
-        """Stop reading, stop the graph and settle; a cancelled close settles all the same."""
-        await self._pieces.aclose()
-
-    async def __aenter__(self) -> Self:
-        """Nothing is begun before the first read; there is no wait to cancel."""
-        return self
-
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop reading; a cancelled close has settled all the same."""
-        await self._pieces.aclose()
+    __slots__ = ()
 
 
 async def _ask(

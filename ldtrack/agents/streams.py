@@ -7,9 +7,9 @@ what comes of it is known afterwards.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Generic, Protocol, Self, TypeVar
 
 import attrs
 
@@ -17,9 +17,13 @@ from ldtrack.agents.results import ManagedResult
 from ldtrack.core.models import LDMessage
 from ldtrack.exceptions import MisuseError
 from ldtrack.running import StreamingRunner
+from ldtrack.tracking.graph_tracker import GraphTracker
 from ldtrack.tracking.tracker import Tracker
 
-__all__ = ["ManagedStream", "Turn", "stream_of"]
+__all__ = ["Known", "ManagedStream", "RunStream", "Turn", "stream_of"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class MakeResult(Protocol):
@@ -45,51 +49,54 @@ class Turn:
 
 
 @attrs.define(eq=False)
-class _State:
+class Known(Generic[R]):
     """What a stream and the generator behind it share: if they knew each other, neither would be dropped."""
 
-    result: ManagedResult | None = None
+    result: R | None = None
 
 
-class ManagedStream:
-    """The texts of one answer as they come. Single use; made by ``ManagedModel.stream``.
+class RunStream(Generic[T, R]):
+    """What one run says, as it comes, and what came of it.
 
     The run settles once, from whichever comes first: exhaustion, an exception, ``aclose``, the end of its
     ``async with``, cancellation, garbage collection, the end of the event loop.
     """
 
-    __slots__ = ("__weakref__", "_state", "_texts", "_tracker")
+    __slots__ = ("__weakref__", "_items", "_known", "_tracker")
 
-    def __init__(self, texts: AsyncGenerator[str, None], state: _State, tracker: Tracker) -> None:
-        self._texts = texts
-        self._state = state
+    def __init__(
+        self, items: AsyncGenerator[T, None], known: Known[R], tracker: Tracker | GraphTracker
+    ) -> None:
+        self._items = items
+        self._known = known
         self._tracker = tracker
 
     def __repr__(self) -> str:
-        return f"<ManagedStream of run {self._tracker.run_id}>"
+        kind = "graph run" if isinstance(self._tracker, GraphTracker) else "run"
+        return f"<{type(self).__name__} of {kind} {self._tracker.run_id}>"
 
     @property
-    def result(self) -> ManagedResult:
+    def result(self) -> R:
         """What came of the run, once the stream is over, however it ended."""
-        if self._state.result is None:
+        if self._known.result is None:
             raise MisuseError(f"{self!r} has no result before its end: read it to its end, or close it")
-        return self._state.result
+        return self._known.result
 
     @property
     def resumption_token(self) -> str:
         """The run's identity as text, known from the beginning."""
         return self._tracker.resumption_token
 
-    def __aiter__(self) -> AsyncIterator[str]:
+    def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> str:
-        """The next text; cancelling the wait ends the run as cancelled."""
-        return await self._texts.__anext__()
+    async def __anext__(self) -> T:
+        """What is said next; cancelling the wait ends the run as cancelled."""
+        return await self._items.__anext__()
 
     async def aclose(self) -> None:
-        """Stop reading, close the provider's stream and settle; a cancelled close settles all the same."""
-        await self._texts.aclose()
+        """Stop reading, close what is open and settle; a cancelled close settles all the same."""
+        await self._items.aclose()
 
     async def __aenter__(self) -> Self:
         """Nothing is begun before the first read; there is no wait to cancel."""
@@ -102,19 +109,29 @@ class ManagedStream:
         traceback: TracebackType | None,
     ) -> None:
         """Stop reading; a cancelled close has settled all the same."""
-        await self._texts.aclose()
+        await self._items.aclose()
+
+
+class ManagedStream(RunStream[str, ManagedResult]):
+    """The texts of one answer as they come. Single use; made by ``ManagedModel.stream``."""
+
+    __slots__ = ()
 
 
 def stream_of(
     runner: StreamingRunner, tracker: Tracker, turn: Turn, make_result: MakeResult
 ) -> ManagedStream:
     """A stream of what the runner says; nothing is begun yet."""
-    state = _State()
-    return ManagedStream(_texts_of(runner, tracker, turn, make_result, state), state, tracker)
+    known: Known[ManagedResult] = Known()
+    return ManagedStream(_texts_of(runner, tracker, turn, make_result, known), known, tracker)
 
 
 async def _texts_of(
-    runner: StreamingRunner, tracker: Tracker, turn: Turn, make_result: MakeResult, state: _State
+    runner: StreamingRunner,
+    tracker: Tracker,
+    turn: Turn,
+    make_result: MakeResult,
+    known: Known[ManagedResult],
 ) -> AsyncGenerator[str, None]:
     messages = turn.begin()
     parts: list[str] = []
@@ -131,5 +148,5 @@ async def _texts_of(
                 pass
         raised = False
     finally:
-        result = state.result = make_result(tracker, messages, "".join(parts), raised=raised)
+        result = known.result = make_result(tracker, messages, "".join(parts), raised=raised)
         turn.end(result)

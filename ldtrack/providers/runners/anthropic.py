@@ -11,19 +11,17 @@ import json
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
-from ldtrack.configs.types import AIAgentConfig, AICompletionConfig, AIJudgeConfig
 from ldtrack.core.models import LDMessage, LDTool
 from ldtrack.providers.runners.chat import (
     OUTPUT_NAME,
-    ChatRunner,
+    ChatRunners,
     Said,
     keywords_for,
-    opening_of,
     parameters_of,
 )
 from ldtrack.providers.runners.clients import Clients, require_asynchronous
 from ldtrack.providers.runners.tools import NO_PARAMETERS, Toolbox, ToolRequest, provider_tools
-from ldtrack.running import Schema, Tools
+from ldtrack.running import Schema
 
 __all__ = ["AnthropicRunners"]
 
@@ -32,7 +30,7 @@ MAX_TOKENS: Final = 4096
 Claude model can write, the oldest included."""
 
 
-class AnthropicRunners:
+class AnthropicRunners(ChatRunners):
     """Makes runners for Anthropic.
 
     ``client`` is an ``AsyncAnthropic``, ``AsyncAnthropicBedrock`` or the like; by default one is made for
@@ -43,20 +41,9 @@ class AnthropicRunners:
         require_asynchronous(client, "AsyncAnthropic")
         self._clients = Clients(client, lambda: importlib.import_module("anthropic").AsyncAnthropic())
 
-    def create_model(
-        self, config: AICompletionConfig | AIJudgeConfig, tools: Tools | None = None
-    ) -> ChatRunner:
-        """A runner for this config."""
-        return self._runner(config, tools)
-
-    def create_agent(self, config: AIAgentConfig, tools: Tools) -> ChatRunner:
-        """A runner for this agent, which calls its tools itself."""
-        return self._runner(config, tools)
-
-    def _runner(self, config: Any, tools: Tools | None) -> ChatRunner:
+    def _dialect(self, config: Any, toolbox: Toolbox) -> AnthropicDialect:
         importlib.import_module("anthropic")  # or say that it is missing
-        toolbox = Toolbox.of(config, tools)
-        return ChatRunner(AnthropicDialect(self._clients, config, toolbox), opening_of(config), toolbox)
+        return AnthropicDialect(self._clients, config, toolbox)
 
     async def aclose(self) -> None:
         """Close the client that was made here; cancelling leaves it to the garbage collector."""

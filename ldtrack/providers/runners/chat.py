@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from ldtrack.configs.types import AIAgentConfig, AICompletionConfig, AIJudgeConfig
 from ldtrack.core.models import LDMessage
 from ldtrack.core.values import LDAIMetrics
 from ldtrack.exceptions import RoundLimitError
 from ldtrack.providers.runners.tools import Toolbox, ToolRequest
-from ldtrack.running import Calls, RunnerResult, Schema
+from ldtrack.running import Calls, RunnerResult, Schema, Tools
 
-__all__ = ["ChatRunner", "Dialect", "Said", "keywords_for", "opening_of", "parameters_of"]
+__all__ = ["ChatRunner", "ChatRunners", "Dialect", "Said", "keywords_for", "opening_of", "parameters_of"]
 
 MAX_ROUNDS: Final = 25
 """How often a model is asked in one run, as in LaunchDarkly's SDK: longer means in circles."""
@@ -167,3 +169,25 @@ def keywords_for(method: Callable[..., Any], parameters: dict[str, Any]) -> dict
     if unknown:
         keywords["extra_body"] = {**unknown, **(keywords.get("extra_body") or {})}
     return keywords
+
+
+class ChatRunners(ABC):
+    """Makes chat runners of one dialect, for models and for agents."""
+
+    @abstractmethod
+    def _dialect(self, config: Any, toolbox: Toolbox) -> Dialect:
+        """How this config's provider is spoken to; raises if its package is missing."""
+
+    def create_model(
+        self, config: AICompletionConfig | AIJudgeConfig, tools: Tools | None = None
+    ) -> ChatRunner:
+        """A runner for this config."""
+        return self._runner(config, tools)
+
+    def create_agent(self, config: AIAgentConfig, tools: Tools) -> ChatRunner:
+        """A runner for this agent, which calls its tools itself."""
+        return self._runner(config, tools)
+
+    def _runner(self, config: Any, tools: Tools | None) -> ChatRunner:
+        toolbox = Toolbox.of(config, tools)
+        return ChatRunner(self._dialect(config, toolbox), opening_of(config), toolbox)

@@ -11,12 +11,11 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from ldtrack.configs.types import AIAgentConfig, AICompletionConfig, AIJudgeConfig
 from ldtrack.core.models import LDMessage, LDTool
 from ldtrack.exceptions import MisuseError
-from ldtrack.providers.runners.chat import OUTPUT_NAME, ChatRunner, Said, opening_of, parameters_of
+from ldtrack.providers.runners.chat import OUTPUT_NAME, ChatRunners, Said, parameters_of
 from ldtrack.providers.runners.tools import NO_PARAMETERS, Toolbox, ToolRequest, provider_tools
-from ldtrack.running import Schema, Tools
+from ldtrack.running import Schema
 
 __all__ = ["LangChainDialect", "LangChainRunners", "langchain_provider", "model_of"]
 
@@ -37,7 +36,7 @@ def langchain_provider(name: str) -> str | None:
     return "bedrock_converse" if lower.startswith(_BEDROCK) else _NAMES.get(lower, lower) or None
 
 
-class LangChainRunners:
+class LangChainRunners(ChatRunners):
     """Makes runners for any provider that LangChain has an integration for.
 
     ``make_model`` makes the chat model for a config; by default ``init_chat_model`` does.
@@ -46,20 +45,8 @@ class LangChainRunners:
     def __init__(self, make_model: Callable[[Any], Any] | None = None) -> None:
         self._make_model = make_model or model_of
 
-    def create_model(
-        self, config: AICompletionConfig | AIJudgeConfig, tools: Tools | None = None
-    ) -> ChatRunner:
-        """A runner for this config."""
-        return self._runner(config, tools)
-
-    def create_agent(self, config: AIAgentConfig, tools: Tools) -> ChatRunner:
-        """A runner for this agent, which calls its tools itself."""
-        return self._runner(config, tools)
-
-    def _runner(self, config: Any, tools: Tools | None) -> ChatRunner:
-        toolbox = Toolbox.of(config, tools)
-        dialect = LangChainDialect(self._make_model(config), config, toolbox)
-        return ChatRunner(dialect, opening_of(config), toolbox)
+    def _dialect(self, config: Any, toolbox: Toolbox) -> LangChainDialect:
+        return LangChainDialect(self._make_model(config), config, toolbox)
 
 
 def model_of(config: Any) -> Any:

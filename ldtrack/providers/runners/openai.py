@@ -10,24 +10,22 @@ import importlib
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
-from ldtrack.configs.types import AIAgentConfig, AICompletionConfig, AIJudgeConfig
 from ldtrack.core.models import LDMessage, LDTool
 from ldtrack.providers.runners.chat import (
     OUTPUT_NAME,
-    ChatRunner,
+    ChatRunners,
     Said,
     keywords_for,
-    opening_of,
     parameters_of,
 )
 from ldtrack.providers.runners.clients import Clients, require_asynchronous
 from ldtrack.providers.runners.tools import NO_PARAMETERS, Toolbox, ToolRequest, provider_tools
-from ldtrack.running import Schema, Tools
+from ldtrack.running import Schema
 
 __all__ = ["OpenAIRunners"]
 
 
-class OpenAIRunners:
+class OpenAIRunners(ChatRunners):
     """Makes runners for OpenAI.
 
     ``client`` is an ``AsyncOpenAI``, ``AsyncAzureOpenAI`` or the like; by default one is made for each event
@@ -38,20 +36,9 @@ class OpenAIRunners:
         require_asynchronous(client, "AsyncOpenAI")
         self._clients = Clients(client, lambda: importlib.import_module("openai").AsyncOpenAI())
 
-    def create_model(
-        self, config: AICompletionConfig | AIJudgeConfig, tools: Tools | None = None
-    ) -> ChatRunner:
-        """A runner for this config."""
-        return self._runner(config, tools)
-
-    def create_agent(self, config: AIAgentConfig, tools: Tools) -> ChatRunner:
-        """A runner for this agent, which calls its tools itself."""
-        return self._runner(config, tools)
-
-    def _runner(self, config: Any, tools: Tools | None) -> ChatRunner:
+    def _dialect(self, config: Any, toolbox: Toolbox) -> OpenAIDialect:
         importlib.import_module("openai")  # or say that it is missing
-        toolbox = Toolbox.of(config, tools)
-        return ChatRunner(OpenAIDialect(self._clients, config, toolbox), opening_of(config), toolbox)
+        return OpenAIDialect(self._clients, config, toolbox)
 
     async def aclose(self) -> None:
         """Close the client that was made here; cancelling leaves it to the garbage collector."""
