@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
+import httpx
 import pytest
 from fake_http import FakeServer, openai_client
 from model_server import plain, serving_model
@@ -164,7 +165,7 @@ async def a_managed_model_on_langchain(side: Side) -> Any:
     flags=FLAGS,
 )
 async def a_provider_fails(side: Side) -> Any:
-    with answering(ConnectionError("gone")):
+    with answering(httpx.ConnectError("gone")):
         return shown(await run(side, "chat", "Hi"))
 
 
