@@ -55,9 +55,10 @@ async def ask(
 ) -> RunnerResult:
     """Have a runner answer, and the run take in what it measured; cancelling passes to the runner."""
     if takes_calls(runner):
-        result = _result_of(await runner.run(messages, output_type, calls=run), runner)
-        if result.metrics is not None:
-            run.observe(result, metrics_of)
+        answer: Any = await runner.run(messages, output_type, calls=run)
+        result = _result_of(answer, runner)
+        if getattr(answer, "metrics", None) is not None:
+            run.observe(answer, metrics_of)
         return result
     plain: PlainRunner = runner  # type: ignore[assignment]  # what is left of the two
     given = None if output_type is None else dict(output_type)
@@ -74,19 +75,20 @@ def _prompt_of(messages: Sequence[LDMessage], runner: object) -> str:
 
 
 def _result_of(answer: Any, runner: object) -> RunnerResult:
-    if isinstance(answer, RunnerResult):
-        return answer
-    content, parsed = getattr(answer, "content", None), getattr(answer, "parsed", None)
+    """The answer in our own shape. Its metrics are left to the run, which survives what cannot be read."""
+    content = getattr(answer, "content", None)
     if not isinstance(content, str):
         raise TypeError(
-            f"{type(runner).__name__}.run(...) must return a RunnerResult, not {answer!r:.80} "
-            f"({type(answer).__name__})"
+            f"{type(runner).__name__}.run(...) must return a RunnerResult whose content is a str, "
+            f"not {answer!r:.80} ({type(answer).__name__})"
         )
+    if isinstance(answer, RunnerResult):
+        return answer
+    parsed = getattr(answer, "parsed", None)
     return RunnerResult(
         content=content,
         raw=getattr(answer, "raw", None),
         parsed=parsed if isinstance(parsed, Mapping) else None,
-        metrics=metrics_of(answer),
     )
 
 

@@ -141,7 +141,7 @@ async def _texts_of(
             try:
                 async with contextlib.aclosing(runner.stream(messages, calls=run)) as texts:
                     async for text in texts:
-                        parts.append(text)
+                        parts.append(_text(text, runner))
                         yield text
             except GeneratorExit:
                 # Nobody reads on. Whether anything was missed, the last of the run's calls knows.
@@ -150,3 +150,11 @@ async def _texts_of(
     finally:
         result = known.result = make_result(tracker, messages, "".join(parts), raised=raised)
         turn.end(result)
+
+
+def _text(text: object, runner: object) -> str:
+    if isinstance(text, str):
+        return text
+    raise TypeError(
+        f"{type(runner).__name__}.stream(...) must yield texts, not {text!r:.80} ({type(text).__name__})"
+    )

@@ -118,6 +118,20 @@ class TestRuns:
             await model.run("Hi")
         assert "generation:error" in ld.names()
 
+    async def test_a_result_without_a_text_is_no_success(self) -> None:
+        """``None`` is not an empty text: whoever made the result is told."""
+
+        class Silent:
+            async def run(self, input: Any, output_type: Any = None, *, calls: Any) -> RunnerResult:
+                return RunnerResult(content=None)  # type: ignore[arg-type]  # that is the point
+
+        model, ld = await a_model(runners=Making(Silent()))
+        with pytest.raises(
+            TypeError, match=r"Silent\.run\(\.\.\.\) must return .* content is a str.*content=None"
+        ):
+            await model.run("Hi")
+        assert "generation:error" in ld.names()
+
     async def test_reprs_say_what_they_are(self) -> None:
         """For logs and debuggers."""
         model, _ = await a_model("One.")
@@ -169,6 +183,36 @@ class TestPlainRunners:
         model, ld = await a_model(runners=Making(self.plain(None)))
         assert (await model.run("Hi")).metrics.outcome is Outcome.SUCCESS
         assert ld.names() == ["duration:total", "generation:success"]
+
+    @pytest.mark.parametrize("measures_itself", [True, False])
+    @pytest.mark.parametrize(
+        "metrics",
+        [
+            {"success": True},
+            SimpleNamespace(success=True, tokens=None),
+            SimpleNamespace(
+                success=True,
+                tokens=SimpleNamespace(total=-1, input=0, output=0),
+                tool_calls=None,
+                duration_ms=None,
+            ),
+        ],
+        ids=["a mapping", "no tool calls", "a negative total"],
+    )
+    async def test_metrics_that_cannot_be_read_leave_the_answer_alone(
+        self, metrics: Any, measures_itself: bool
+    ) -> None:
+        """They are counted as a fault of the recording, and the run is the success that it was."""
+
+        class Calling:
+            async def run(self, input: Any, output_type: Any = None, *, calls: Any) -> Any:
+                return SimpleNamespace(content="Hello.", metrics=metrics)
+
+        model, ld = await a_model(runners=Making(self.plain(metrics) if measures_itself else Calling()))
+        result = await model.run("Hi")
+        assert (result.content, result.success) == ("Hello.", True)
+        assert ld.names() == ["duration:total", "generation:success"]
+        assert ld.ai.stats.failures == {"extractor": 1}
 
     async def test_it_takes_a_prompt_and_no_conversation(self) -> None:
         """It could not be given what was said before."""
@@ -255,6 +299,30 @@ class TestStreams:
         assert stream.result.metrics.outcome is Outcome.ERROR
         with pytest.raises(StopAsyncIteration):
             await anext(stream)
+
+    async def test_what_is_no_text_raises_and_frees_the_conversation(self) -> None:
+        """The error names runner and value; the run has failed, has a result, and holds no turn."""
+
+        class Wrong:
+            async def run(self, input: Any, output_type: Any = None, *, calls: Any) -> RunnerResult:
+                return RunnerResult(content="Fine.")
+
+            async def stream(self, input: Any, *, calls: Any) -> AsyncGenerator[Any, None]:
+                yield "a"
+                yield None
+
+        model, ld = await a_model(runners=Making(Wrong()))
+        conversation = model.conversation()
+        stream = conversation.stream("Hi")
+        assert await anext(stream) == "a"
+        with pytest.raises(
+            TypeError, match=r"Wrong\.stream\(\.\.\.\) must yield texts, not None \(NoneType\)"
+        ):
+            await anext(stream)
+        assert (stream.result.content, stream.result.success) == ("a", False)
+        assert ld.names() == ["duration:total", "generation:error"]
+        assert (await conversation.run("Again")).content == "Fine."
+        assert [message.content for message in conversation.messages] == ["Again", "Fine."]
 
 
 class TestConversations:
