@@ -45,6 +45,8 @@ class Meter:
             known = self.usage.get(reading.step, _NOTHING_YET)
             fold = known.plus if reading.adds else known.updated_by
             self.usage[reading.step] = fold(reading.usage)
+        for step, report in reading.parts:
+            self.usage[step] = self.usage.get(step, _NOTHING_YET).updated_by(report)
         for call in reading.tool_calls:
             if call.id not in self.tool_calls:
                 self.tool_calls[call.id] = key_of(call.name, "the name of a tool call")

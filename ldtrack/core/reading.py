@@ -96,6 +96,8 @@ class Reading(NamedTuple):
     """Which model call of several that pass through one stream this is about; usage is summed over them."""
     adds: bool = False
     """Its usage comes on top of what its step has: a part, where others report running totals."""
+    parts: tuple[tuple[str, UsageReport], ...] = ()
+    """Usage by step, where one item tells of several model calls; later reports replace earlier."""
 
 
 CONTENT: Final = Reading(content=True)

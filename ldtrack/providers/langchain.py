@@ -66,7 +66,10 @@ class LangChainReader:
             return _read_closely(item)
         generations = items(field(item, "generations"))
         if generations:
-            return read_messages([_message_in(one) for row in generations for one in items(row) or (row,)])
+            rows = generations if isinstance(generations[0], list | tuple) else (generations,)
+            return read_messages(
+                [(str(at), _message_in(one)) for at, row in enumerate(rows) for one in items(row)]
+            )
         return read_message(_message_in(item))
 
 
@@ -96,22 +99,22 @@ def _is_plain(message: Any) -> bool:
         return False
 
 
-def read_messages(messages: Sequence[Any], step: str = "") -> Reading | None:
-    """What several whole messages say together: usage added up, finish reason and model the last one's."""
-    readings = [reading for one in messages if (reading := read_message(one)) is not None]
-    if not readings:
+def read_messages(messages: Sequence[tuple[str, Any]]) -> Reading | None:
+    """What several whole messages say together, each named with the model call that it is of.
+
+    Choices of one call repeat the usage of it all. Finish reason and model are the last one's.
+    """
+    pairs = [(step, reading) for step, one in messages if (reading := read_message(one)) is not None]
+    if not pairs:
         return None
-    usage: UsageReport | None = None
-    for reading in readings:
-        if reading.usage is not None:
-            usage = reading.usage if usage is None else usage.plus(reading.usage)
-    last = readings[-1]
-    return last._replace(
+    readings = [reading for _, reading in pairs]
+    return readings[-1]._replace(
         content=any(reading.content for reading in readings),
-        usage=usage,
+        usage=None,
         tool_calls=tuple(call for reading in readings for call in reading.tool_calls),
-        step=step,
+        step="",
         adds=False,
+        parts=tuple((step, reading.usage) for step, reading in pairs if reading.usage is not None),
     )
 
 

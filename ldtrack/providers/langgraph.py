@@ -40,9 +40,7 @@ class LangGraphReader:
     def recognises(self, item: object) -> bool:
         """Whether messages travel in this, or it is named as an event or a stream mode."""
         if isinstance(item, tuple):
-            return any(is_message(part) or (isinstance(part, str) and part in _MODES) for part in item) or (
-                len(item) > 1 and isinstance(item[-1], tuple) and any(map(is_message, item[-1]))
-            )
+            return _is_of_a_stream(item) or (_is_of_a_batch(item) and self.recognises(item[1]))
         if isinstance(item, Mapping):
             return _is_event(item) or _is_part(item) or next(_lists_in(item), None) is not None
         return comes_from(type(item), self.modules)
@@ -50,12 +48,43 @@ class LangGraphReader:
     def read(self, item: Any) -> Reading | None:
         """What a streamed item, an event, a state or a result says."""
         if isinstance(item, tuple):
+            if _is_of_a_batch(item):
+                return _of_call(
+                    str(item[0]), read_message(item[1]) if is_message(item[1]) else self.read(item[1])
+                )
             return _read_tuple(item)
         if _is_event(item):
             return _read_event(item)
         if _is_part(item):
             return _read_mode(name(field(item, "type")) or "", field(item, "data"))
         return _read_state(item if isinstance(item, Mapping) else field(item, "value"))
+
+
+def _is_of_a_stream(item: tuple[Any, ...]) -> bool:
+    if any(is_message(part) or (isinstance(part, str) and part in _MODES) for part in item):
+        return True
+    if len(item) < 2:  # noqa: PLR2004 - who sends it, and what
+        return False
+    sender, sent = item[0], item[-1]
+    if isinstance(sent, tuple):
+        return any(map(is_message, sent))
+    return (
+        isinstance(sent, Mapping) and isinstance(sender, tuple) and all(isinstance(at, str) for at in sender)
+    )
+
+
+def _is_of_a_batch(item: tuple[Any, ...]) -> bool:
+    """Whether this is an answer of ``abatch_as_completed``, with its place before it."""
+    return len(item) == 2 and type(item[0]) is int  # noqa: PLR2004 - a pair
+
+
+def _of_call(step: str, reading: Reading | None) -> Reading | None:
+    """The same, with its usage as that of one call of several, whose messages may have no ids."""
+    if reading is None or (reading.usage is None and not reading.parts):
+        return reading
+    return reading._replace(
+        step=step, parts=tuple((f"{step} {part}", usage) for part, usage in reading.parts)
+    )
 
 
 def _is_event(item: Any) -> bool:
@@ -75,7 +104,9 @@ def _read_tuple(item: tuple[Any, ...]) -> Reading | None:
     if item and isinstance(item[0], tuple):
         item = item[1:]
     if len(item) == 1:
-        item = item[0] if isinstance(item[0], tuple) else ("values", *item)
+        if not isinstance(item[0], tuple):
+            return _read_state(item[0])
+        item = item[0]
     if not item:
         return None
     return _read_mode(item[0], item[-1]) if isinstance(item[0], str) else _of_an_agent(read_message(item[0]))
@@ -85,9 +116,9 @@ def _read_mode(mode: str, payload: Any) -> Reading | None:
     if mode == "messages":
         return _of_an_agent(read_message(next(iter(items(payload)), None)))
     reading = _read_state(payload) if mode in _STATES else None
-    if reading is None or reading.usage is None:
+    if reading is None or not reading.parts:
         return reading
-    reading = reading._replace(usage=None, step="")
+    reading = reading._replace(parts=())
     return None if reading == _SILENCE else CONTENT if reading == CONTENT else reading
 
 
@@ -103,16 +134,14 @@ def _of_an_agent(reading: Reading | None) -> Reading | None:
 
 
 def _read_state(state: Any) -> Reading | None:
-    """A whole state, which later ones replace; or what one node added to it, which is a step of its own."""
-    found = list(_lists_in(state))
-    messages = [message for _, those in found for message in those]
-    added = [message for is_added, those in found if is_added for message in those]
-    step = " ".join(name(field(message, "id")) or "" for message in added)
-    return _of_an_agent(read_messages(messages, step))
+    """A whole state, or what nodes added to it: each message is a call of its own, however often it comes."""
+    messages = [message for those in _lists_in(state) for message in those]
+    calls = [(name(field(message, "id")) or str(at), message) for at, message in enumerate(messages)]
+    return _of_an_agent(read_messages(calls))
 
 
-def _lists_in(state: Any, *, is_added: bool = False) -> Iterator[tuple[bool, list[Any]]]:
-    """The messages under each key of a state, of this turn; one level further down they were added."""
+def _lists_in(state: Any, *, is_node: bool = False) -> Iterator[list[Any]]:
+    """The messages under each key of a state, of this turn; or one level further down, under each node's."""
     if not isinstance(state, Mapping):
         return
     try:
@@ -121,11 +150,11 @@ def _lists_in(state: Any, *, is_added: bool = False) -> Iterator[tuple[bool, lis
         return
     for value in values:
         if is_message(value):
-            yield is_added, [value]
+            yield [value]
         elif messages := [one for one in items(value) if is_message(one)]:
-            yield is_added, _since_the_user(messages)
-        elif not is_added:
-            yield from _lists_in(value, is_added=True)
+            yield _since_the_user(messages)
+        elif not is_node:
+            yield from _lists_in(value, is_node=True)
 
 
 def _since_the_user(messages: list[Any]) -> list[Any]:

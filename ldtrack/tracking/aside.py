@@ -136,7 +136,7 @@ def _returned(chunks: Chunks[Any], name: str, result: object) -> None:
         return
     if result is not None and result is not stream:
         reading = _fold_in(call, result, is_stream=False)
-    if reading is None or reading.usage is None:
+    if reading is None or (reading.usage is None and not reading.parts):
         call._recorder.hint("read aside", _HINT % f"{name}()")
     if is_at_end:
         call.meter.finished = True

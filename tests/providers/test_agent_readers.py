@@ -251,6 +251,76 @@ def test_states_of_langgraph(calls: list[list[Chunk]], history: list[Chunk]) -> 
         assert sorted(folded.tools) == sorted(expected["tools"])
 
 
+def said(message_id: str | None) -> Any:
+    """A whole answer whose usage is 10, 5 and 15."""
+    return AIMessage(type="ai", id=message_id, content="Hi", usage_metadata=told_of(Usage(10, 5, 0, 0)))
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [{"a": {"messages": [said("1")]}}, {"b": {"messages": [said("1"), said("2")]}}],
+        [{"a": {"messages": [said("1"), said("2")]}}, {"b": {"messages": [said("2"), said("1")]}}],
+        [{"a": {"messages": [said("1")]}, "b": {"messages": [said("1"), said("2")]}}],
+        [{"messages": [said("1")], "answer": said("2")}, {"messages": [said("1"), said("2")]}],
+        [{"messages": [said(None)]}, {"messages": [said(None), said(None)]}],
+    ],
+    ids=["a subgraph's update", "in another order", "side by side", "under two keys", "without ids"],
+)
+def test_a_message_that_states_repeat_is_counted_once(items: list[Any]) -> None:
+    """A node that is an agent repeats in its update what was said before it."""
+    assert fold(items).usage == TokenUsage(30, 20, 10, cached_input=0, reasoning=0)
+
+
+@pytest.mark.parametrize("first", [((), {"before": None}), ((), {}), (("sub:1",), {"docs": ["d"]})])
+@pytest.mark.parametrize("is_update", [True, False])
+def test_states_with_the_subgraph_s_name(first: Any, is_update: bool) -> None:
+    """One mode and subgraphs: nothing else carries the usage, and the first state may have no messages."""
+    inner = {"messages": [said("1")]}
+    outer = {"messages": [said("1"), said("2")]}
+    states = [{"model": inner}, {"agent": outer}] if is_update else [inner, outer]
+    folded = fold([first, (("agent:1",), states[0]), ((), states[1])])
+    assert isinstance(folded.reader, LangGraphReader)
+    assert folded.first_token == 1
+    assert folded.usage == TokenUsage(30, 20, 10, cached_input=0, reasoning=0)
+
+
+@pytest.mark.parametrize("message_id", [None, "m"])
+@pytest.mark.parametrize("as_state", [True, False])
+def test_answers_of_a_batch_with_their_places(message_id: str | None, as_state: bool) -> None:
+    """From ``abatch_as_completed``: each is a call of its own, whatever its id is."""
+    answer = {"messages": [said(message_id)]} if as_state else said(message_id)
+    folded = fold([(1, answer), (0, answer)])
+    assert isinstance(folded.reader, LangGraphReader)
+    assert folded.first_token == 0
+    assert folded.usage == TokenUsage(30, 20, 10, cached_input=0, reasoning=0)
+
+
+@pytest.mark.parametrize("item", [(1, 2), (0, "text"), (0, {"x": 1}), (("a", 1), {"x": 1}), ({"x": 1},), ()])
+def test_tuples_of_no_graph(item: Any) -> None:
+    """They are nobody's."""
+    assert not LangGraphReader().recognises(item)
+
+
+def test_an_answer_of_a_batch_that_says_nothing_of_usage() -> None:
+    """It is content all the same; and what a runnable returns besides is nothing."""
+    silent = AIMessage(type="ai", id="a", content="Hi", usage_metadata=None)
+    assert LangGraphReader().read((0, silent)) is CONTENT
+    assert LangGraphReader().read((0, "text")) is None
+
+
+def test_choices_of_one_call_are_one_call() -> None:
+    """Each repeats the usage of all; rows are calls of their own, and one may be empty."""
+    result_type = type_in("langchain_core.outputs.llm_result", "LLMResult")
+    row = [SimpleNamespace(message=said("1")), SimpleNamespace(message=said("2"))]
+    once = TokenUsage(15, 10, 5, cached_input=0, reasoning=0)
+    twice = TokenUsage(30, 20, 10, cached_input=0, reasoning=0)
+    assert fold([result_type(generations=row)]).usage == once
+    assert fold([result_type(generations=[row])]).usage == once
+    assert fold([result_type(generations=[row, row])]).usage == twice
+    assert fold([result_type(generations=[[], row])]).usage == once
+
+
 def test_agents_that_speak_in_the_user_s_place() -> None:
     """A human message that is signed is another agent's, and no new turn."""
     said = AIMessage(type="ai", id="a", content="Hi", usage_metadata=told_of(Usage(1, 2, 0, 0)))

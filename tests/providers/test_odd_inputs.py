@@ -105,9 +105,10 @@ def check(reading: Reading | None) -> None:
     assert all(call.id and call.name and isinstance(call.name, str) for call in reading.tool_calls)
     meter = Meter()
     meter.note(reading)
-    if reading.usage is not None:
-        assert any(count is not None for count in reading.usage)
-        assert meter.token_usage() is not None
+    for usage in (reading.usage, *(part for _, part in reading.parts)):
+        if usage is not None:
+            assert any(count is not None for count in usage)
+            assert meter.token_usage() is not None
 
 
 every_reader = pytest.mark.parametrize("reader", PROVIDERS, ids=lambda reader: type(reader).__name__)
