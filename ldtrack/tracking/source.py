@@ -12,6 +12,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, NoReturn, Self, TypeAlias, TypeVar
 
+from ldtrack.tracking.threaded import ThreadedStream
+
 __all__ = ["Source", "StreamSource"]
 
 T = TypeVar("T")
@@ -65,6 +67,8 @@ class Source(Generic[T]):
     @property
     def is_request_issued(self) -> bool:
         """Whether the request went out before the stream was handed over: it was given open."""
+        if isinstance(self.opened, ThreadedStream):
+            return self.opened.is_request_issued
         return self.opened is not None
 
     @property

@@ -17,15 +17,13 @@ __all__ = ["ThreadedStream", "in_thread"]
 T = TypeVar("T")
 
 _END: Final[Any] = object()
+_ENDS: Final = (StopIteration, StopAsyncIteration)
+"""What no future can hold, so that whoever waits for it would wait forever, or take for the stream's end."""
 
 
 def in_thread(body: Iterable[T] | Callable[[], Iterable[T]]) -> ThreadedStream[T]:
     """Make an async iterator of a synchronous stream, or of a function that opens one, in a thread."""
-    if isinstance(body, Mapping):
-        raise TypeError(
-            f"in_thread was given a mapping ({', '.join(map(str, body))}), which is an answer and not its "
-            'stream. Pass the stream that is in it: response["stream"], or response["body"].'
-        )
+    _refuse_mapping(body, "in_thread was given", "Pass")
     if isinstance(body, AsyncIterable):
         raise TypeError(f"{body!r:.80} is asynchronous already: stream it as it is, without in_thread.")
     if not callable(body) and not isinstance(body, Iterable):
@@ -36,7 +34,15 @@ def in_thread(body: Iterable[T] | Callable[[], Iterable[T]]) -> ThreadedStream[T
 class ThreadedStream(Generic[T]):
     """The items of a synchronous stream, each read when it is asked for. Made by ``in_thread``."""
 
-    __slots__ = ("__weakref__", "_body", "_is_awaited", "_iterator", "_pending", "_thread")
+    __slots__ = (
+        "__weakref__",
+        "_body",
+        "_is_awaited",
+        "_iterator",
+        "_pending",
+        "_thread",
+        "is_request_issued",
+    )
 
     def __init__(self, body: Iterable[T] | Callable[[], Iterable[T]]) -> None:
         self._body: Any = body
@@ -46,6 +52,8 @@ class ThreadedStream(Generic[T]):
         self._thread: ThreadPoolExecutor | None = ThreadPoolExecutor(1, "ldtrack-stream")
         self._pending: asyncio.Future[T] | None = None
         self._is_awaited = False
+        self.is_request_issued = not callable(body)
+        """Whether the request went out: a function issues it in the first read."""
 
     def __aiter__(self) -> Self:
         return self
@@ -57,6 +65,7 @@ class ThreadedStream(Generic[T]):
         if self._thread is None:
             raise StopAsyncIteration
         if self._pending is None:
+            self.is_request_issued = True
             self._pending = asyncio.get_running_loop().run_in_executor(self._thread, self._read)
             self._pending.add_done_callback(_look_at)
         pending, self._is_awaited = self._pending, True
@@ -72,7 +81,8 @@ class ThreadedStream(Generic[T]):
                 raise StopAsyncIteration from None  # it is closed; that the body broke off is no news
             raise
         if item is _END:
-            await self.aclose()
+            with contextlib.suppress(Exception):  # all was read: that the body does not close is no news
+                await self.aclose()
         if self._thread is None:
             raise StopAsyncIteration
         return item
@@ -96,18 +106,38 @@ class ThreadedStream(Generic[T]):
 
     def _read(self) -> T:
         if self._iterator is None:
-            if callable(self._body):
-                self._body = self._body()
-            self._iterator = iter(self._body)
-        return next(self._iterator, _END)
+            try:
+                self._open()
+            except _ENDS as error:
+                raise RuntimeError(f"opening the synchronous stream raised {error!r}") from error
+        return next(self._iterator, _END)  # type: ignore[arg-type]  # it has been opened
+
+    def _open(self) -> None:
+        if callable(self._body):
+            body = self._body()
+            _refuse_mapping(body, "the function given to in_thread returned", "Return")
+            self._body = body
+        self._iterator = iter(self._body)
 
     def _close(self) -> None:
         parts = (self._body,) if self._iterator is self._body else (self._iterator, self._body)
-        with contextlib.ExitStack() as closing:
-            for part in reversed(parts):
-                close = getattr(part, "close", None)
-                if close is not None:
-                    closing.callback(close)
+        try:
+            with contextlib.ExitStack() as closing:
+                for part in reversed(parts):
+                    close = getattr(part, "close", None)
+                    if close is not None:
+                        closing.callback(close)
+        except _ENDS as error:
+            raise RuntimeError(f"closing the synchronous stream raised {error!r}") from error
+
+
+def _refuse_mapping(body: object, whence: str, remedy: str) -> None:
+    """Refuse an answer that has the stream in it: its keys would be streamed."""
+    if isinstance(body, Mapping):
+        raise TypeError(
+            f"{whence} a mapping ({', '.join(map(str, body))}), which is an answer and not its "
+            f'stream. {remedy} the stream that is in it: response["stream"], or response["body"].'
+        )
 
 
 def _look_at(done: asyncio.Future[Any]) -> None:

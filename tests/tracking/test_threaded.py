@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from tracked import new_run, tracked_stream
+from ldclient import Context
+from tracked import FLAG, new_run, tracked_stream
 
-from ldtrack import Ending, in_thread
+from ldtrack import AICompletionConfigDefault, Ending, in_thread
+from ldtrack.testing import recording
 from ldtrack.tracking.threaded import ThreadedStream
 
 NAME = "ldtrack-stream"
@@ -260,6 +262,50 @@ async def test_what_closing_raises_passes() -> None:
     assert threads() == []
 
 
+@pytest.mark.parametrize("end", [StopIteration, StopAsyncIteration])
+async def test_opening_that_raises_the_end_of_an_iterator(end: type[Exception]) -> None:
+    """It is an error that says so: no future can hold it, and whoever waits would wait forever."""
+
+    def opening() -> Iterator[int]:
+        raise end
+
+    stream = in_thread(opening)
+    with pytest.raises(RuntimeError, match=f"opening the synchronous stream raised {end.__name__}"):
+        await asyncio.wait_for(anext(stream), 10)
+    await stream.aclose()
+
+
+async def test_closing_that_raises_the_end_of_an_iterator() -> None:
+    """As opening that does; the thread ends all the same."""
+
+    class Odd(Body):
+        def close(self) -> None:
+            raise StopIteration
+
+    stream = in_thread(Odd(1, 2))
+    await anext(stream)
+    with pytest.raises(RuntimeError, match="closing the synchronous stream raised StopIteration"):
+        await asyncio.wait_for(stream.aclose(), 10)
+    assert threads() == []
+
+
+@pytest.mark.parametrize("error", [OSError("it does not close"), StopIteration()], ids=repr)
+async def test_an_exhausted_body_that_does_not_close(error: Exception) -> None:
+    """All was read, so its consumer hears nothing of it, and the run is as good as its chunks."""
+
+    class Odd(Body):
+        def close(self) -> None:
+            super().close()
+            raise error
+
+    body = Odd("a", "b")
+    tracked = await tracked_stream(in_thread(body))
+    assert tracked.chunks == ["a", "b"]
+    assert body.closed == 1
+    assert tracked.summary.ending is Ending.COMPLETED
+    assert threads() == []
+
+
 async def test_a_body_and_its_iterator_are_both_closed() -> None:
     """The generator that reads before what it reads from."""
     order: list[str] = []
@@ -320,6 +366,17 @@ async def test_what_is_no_stream_is_refused(odd: Any, remedy: str) -> None:
         in_thread(odd)
 
 
+async def test_a_function_that_returns_an_answer_is_refused() -> None:
+    """At every read, with the remedy: the answer's keys are not its stream."""
+    stream = in_thread(lambda: {"ResponseMetadata": {}, "stream": [1]})
+    for _ in range(2):
+        with pytest.raises(
+            TypeError, match=r'returned a mapping \(ResponseMetadata, stream.*response\["stream"\]'
+        ):
+            await anext(stream)
+    await stream.aclose()
+
+
 async def test_what_is_asynchronous_already_is_refused() -> None:
     """It needs no thread."""
     with pytest.raises(TypeError, match="asynchronous already"):
@@ -333,6 +390,20 @@ async def test_a_tracked_stream_closes_it() -> None:
     assert tracked.chunks == ["a", "b"]
     assert body.closed == 1
     assert tracked.summary.ending is Ending.CLOSED_EARLY
+
+
+@pytest.mark.parametrize(("is_function", "waited"), [(True, 0), (False, 5000)], ids=["function", "body"])
+async def test_the_clock_starts_with_the_request(is_function: bool, waited: int) -> None:
+    """A function issues it in the first read, however late that is; an open body has issued it before."""
+    ld = recording({"k": FLAG})
+    config = await ld.ai.completion_config("k", Context.create("ada"), AICompletionConfigDefault())
+    tracker = config.create_tracker()
+    body = Body("a")
+    stream = tracker.stream(in_thread((lambda: body) if is_function else body))
+    ld.clock.advance(ms=5000)
+    assert await rest_of(stream) == ["a"]
+    assert tracker.summary.time_to_first_token == waited
+    assert tracker.summary.duration_ms == waited
 
 
 async def test_a_cancelled_run_closes_it() -> None:
