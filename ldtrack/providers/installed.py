@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from importlib.metadata import EntryPoint, distributions
+from typing import Final, cast
 
 from ldtrack.typing import Reader
 
@@ -24,24 +24,36 @@ log: Final = logging.getLogger("ldtrack")
 @functools.cache
 def installed_readers() -> tuple[Reader, ...]:
     """The readers of all installed packages that bring one, in the order of their entry points' names."""
-    found = [_reader_of(entry) for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
+    found = [_reader_of(entry) for entry in sorted(_entries(), key=lambda entry: entry.name)]
     return tuple(reader for reader in found if reader is not None)
+
+
+def _entries() -> list[EntryPoint]:
+    """The entry points of our group, of each package on its own: one that cannot be read hides no other."""
+    found: list[EntryPoint] = []
+    for package in distributions():
+        try:
+            found += package.entry_points.select(group=GROUP)
+        except Exception as error:  # noqa: BLE001 - whoever packaged it may have written anything
+            log.warning("The entry points of a package cannot be read, and are left out: %r", error)
+    return [*dict.fromkeys(found)]  # a package may be found by several paths
 
 
 def _reader_of(entry: EntryPoint) -> Reader | None:
     try:
         loaded = entry.load()
         reader = loaded() if isinstance(loaded, type) else loaded
-    except Exception as error:  # noqa: BLE001 - somebody else's module may raise anything
+        is_reader = isinstance(reader, Reader)  # which may ask its properties
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's module may raise anything
         log.warning(
             "The reader %r (%s) could not be loaded, and is left out: %r", entry.name, entry.value, error
         )
         return None
-    if not isinstance(reader, Reader):
+    if not is_reader:
         log.warning(
             "The entry point %r (%s) gives no reader but %r, and is left out: a reader has recognises(item), "
             "read(item), wants, marks_end and usage_hint.",
             *(entry.name, entry.value, reader),
         )
         return None
-    return reader
+    return cast("Reader", reader)

@@ -45,6 +45,15 @@ class Angry(AcmeReader):
         raise RuntimeError("no idea")
 
 
+class Proud(AcmeReader):
+    def __init__(self):
+        pass
+
+    @property
+    def wants(self):
+        raise RuntimeError("everything")
+
+
 reader = AcmeReader()
 number = 5
 """
@@ -57,6 +66,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
     def make(**entries: str) -> None:
         (tmp_path / "acme_readers.py").write_text(ACME)
+        (tmp_path / "acme_leaving.py").write_text('raise SystemExit("needs a GPU")')
         folder = tmp_path / "acme_readers-1.0.dist-info"
         folder.mkdir()
         (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-readers\nVersion: 1.0\n")
@@ -126,8 +136,9 @@ def test_packages_are_looked_for_once(install: Install, monkeypatch: pytest.Monk
         ("acme_readers:missing", "could not be loaded"),
         ("acme_nowhere:reader", "could not be loaded"),
         ("acme_readers:number", "gives no reader but 5"),
+        ("acme_leaving:reader", "could not be loaded"),
     ],
-    ids=["no such name", "no such module", "no reader"],
+    ids=["no such name", "no such module", "no reader", "a module that exits"],
 )
 def test_a_broken_entry_point(
     install: Install, caplog: pytest.LogCaptureFixture, value: str, said: str
@@ -140,6 +151,40 @@ def test_a_broken_entry_point(
     (record,) = caplog.records
     assert "broken" in record.getMessage()
     assert said in record.getMessage()
+    assert names_of(installed_readers()) == ["AcmeReader"]
+
+
+def test_a_reader_whose_property_raises(install: Install, caplog: pytest.LogCaptureFixture) -> None:
+    """Python 3.11 asks for it to see whether it is a reader, later ones do not: nothing is raised here."""
+    install(acme="acme_readers:reader", proud="acme_readers:Proud")
+    with caplog.at_level(logging.WARNING, "ldtrack"):
+        assert names_of(installed_readers())[0] == "AcmeReader"
+    left_out = [record for record in caplog.records if "could not be loaded" in record.getMessage()]
+    assert len(left_out) + len(installed_readers()) == 2
+
+
+def test_a_package_whose_entry_points_cannot_be_read(
+    install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever they are for: it is logged once, and the others are there."""
+    install(acme="acme_readers:reader")
+    folder = tmp_path / "aaa_broken-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: aaa-broken\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[console_scripts]\nthis line has no equals sign\n")
+    with caplog.at_level(logging.WARNING, "ldtrack"):
+        for _ in range(3):
+            assert type(ReaderRegistry().find({"acme": "Hi"})).__name__ == "AcmeReader"
+    (record,) = caplog.records
+    assert "entry points of a package cannot be read" in record.getMessage()
+
+
+def test_a_package_that_is_found_by_two_paths(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reader is there once."""
+    install(acme="acme_readers:reader")
+    monkeypatch.syspath_prepend(f"{tmp_path}/.")
     assert names_of(installed_readers()) == ["AcmeReader"]
 
 
