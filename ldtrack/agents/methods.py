@@ -156,12 +156,16 @@ class ManagedMethods(GraphMethods):
         default: AIJudgeConfigDefault,
         variables: Mapping[str, Any] | None,
         default_ai_provider: str | None,
+        *,
+        is_only: bool = True,
     ) -> Judge | None:
         filling = self._filling(context, variables)
         config = await self._config(key, context, default, evaluate_judge, filling)
         if not config.enabled:
             return None
-        runner = self._runner(config, default_ai_provider, lambda made: made.create_model(config))
+        runner = self._runner(
+            config, default_ai_provider, lambda made: made.create_model(config), is_only=is_only
+        )
         return Judge(config, runner)
 
     def _runner(
@@ -169,9 +173,11 @@ class ManagedMethods(GraphMethods):
         config: AICompletionConfig | AIAgentConfig | AIJudgeConfig,
         default_ai_provider: str | None,
         make: Callable[[Any], T | None],
+        *,
+        is_only: bool = True,
     ) -> T:
         provider = "" if config.provider is None else config.provider.name
-        candidates = candidates_of(default_ai_provider, provider)
+        candidates = candidates_of(default_ai_provider, provider, is_only=is_only)
         return self._managing.runners.create(candidates, make, f"the AI Config {config.key!r}")
 
     def _evaluator(
@@ -182,6 +188,7 @@ class ManagedMethods(GraphMethods):
         default_ai_provider: str | None,
     ) -> Evaluator:
         async def make_judge(key: str) -> Judge | None:
-            return await self._judge(key, context, _NO_JUDGE, variables, default_ai_provider)
+            # The choice was made for what is judged: a framework of agents runs no plain models.
+            return await self._judge(key, context, _NO_JUDGE, variables, default_ai_provider, is_only=False)
 
         return Evaluator(judges, make_judge, self._managing.judging)

@@ -21,11 +21,12 @@ FALLBACK: Final = "langchain"
 """Speaks to nearly every provider, so it is asked when the config's own has no runner."""
 
 
-def candidates_of(default_ai_provider: str | None, provider: str) -> tuple[str, ...]:
-    """Whom to ask, in order: the caller's choice alone, or else the config's provider and then LangChain."""
-    if default_ai_provider:
-        return (default_ai_provider.lower(),)
-    return tuple(dict.fromkeys(name for name in (provider.lower(), FALLBACK) if name))
+def candidates_of(default_ai_provider: str | None, provider: str, *, is_only: bool = True) -> tuple[str, ...]:
+    """Whom to ask, in order: the caller's choice, alone or not, the config's provider, and then LangChain."""
+    chosen = (default_ai_provider or "").lower()
+    if chosen and is_only:
+        return (chosen,)
+    return tuple(dict.fromkeys(name for name in (chosen, provider.lower(), FALLBACK) if name))
 
 
 class RunnerRegistry:

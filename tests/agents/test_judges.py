@@ -348,6 +348,27 @@ class TestFailures:
         assert verdict.sampled == ("evaluationMetricKey" not in reason)
         assert scores(ld) == []
 
+    @pytest.mark.parametrize("declines", [True, False])
+    async def test_the_provider_named_for_an_agent_is_asked_first_and_not_alone(self, declines: bool) -> None:
+        """A framework that runs no plain models leaves the judge to its own config's provider."""
+        agents, court = FakeRunners("Hello.", GOOD), FakeRunners(GOOD)
+
+        class Framework:
+            def create_model(self, config: Any, tools: Any = None) -> Any:
+                return None if declines else agents.create_model(config)
+
+            def create_agent(self, config: Any, tools: Any) -> Any:
+                return agents.create_agent(config, tools)
+
+        flag = {**chat(("judge", 1)), "_ldMeta": {"enabled": True, "mode": "agent"}, "instructions": "Go."}
+        runners: Any = {"framework": Framework(), "court": court}
+        ld = recording({"agent": flag, "judge": judge_flag()}, runners=runners)
+        agent = await ld.ai.create_agent("agent", ADA, default_ai_provider="framework")
+        assert agent is not None
+        (verdict,) = await (await agent.run("Hi")).evaluations
+        assert verdict.score == 0.75
+        assert len(court.asked) == declines
+
     async def test_a_runner_that_calls_itself_failed_gives_no_score(self) -> None:
         """Even with a good looking answer, such as one that a plain runner swallowed an error of."""
         from types import SimpleNamespace
