@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -40,11 +40,16 @@ class ManagedAgentGraph:
     """An agent graph that measures its runs. Made by ``AIClient.create_agent_graph``."""
 
     def __init__(
-        self, graph: AgentGraphDefinition, runner: AnyGraphRunner, evaluators: Mapping[str, Evaluator]
+        self,
+        graph: AgentGraphDefinition,
+        runner: AnyGraphRunner,
+        evaluators: Mapping[str, Evaluator],
+        failed: Callable[[str, BaseException], None],
     ) -> None:
         self.graph = graph
         self.runner = runner
         self._evaluators = evaluators
+        self._failed = failed
 
     def __repr__(self) -> str:
         return f"<ManagedAgentGraph {self.graph.key!r} on {type(self.runner).__name__}>"
@@ -60,7 +65,7 @@ class ManagedAgentGraph:
         messages = messages_of(input)
         tracker = self.graph.create_tracker(parent)
         async with tracker.run() as run:
-            result = await _ask(self.runner, run, messages)
+            result = self._taken(await _ask(self.runner, run, messages), run)
         return self._result(tracker, result)
 
     def stream(self, input: str | Sequence[LDMessage], *, parent: Parent | None = None) -> ManagedGraphStream:
@@ -86,7 +91,7 @@ class ManagedAgentGraph:
                     async with contextlib.aclosing(runner.stream(messages, calls=run)) as pieces:
                         async for piece in pieces:
                             if isinstance(piece, AgentGraphRunnerResult):
-                                said.result = _taken(piece, run)
+                                said.result = self._taken(piece, run)
                             else:
                                 said.add(piece)
                                 yield piece
@@ -102,8 +107,13 @@ class ManagedAgentGraph:
         metrics = tracker.summary
         judged: dict[str, Evaluations] = {}
         if metrics.outcome in {None, Outcome.SUCCESS}:  # none was recorded where the ledger failed
-            # Of a node that was visited again, the last answer.
-            for answer in {answer.node: answer for answer in result.answers if answer.content}.values():
+            try:
+                # Of a node that was visited again, the last answer.
+                last = {answer.node: answer for answer in result.answers if answer.content}
+            except Exception as error:  # noqa: BLE001 - C5: who only judges never takes the result away
+                self._failed("node answer", error)
+                last = {}
+            for answer in last.values():
                 self._judge(answer, tracker, metrics, judged)
         return ManagedGraphResult(
             content=result.content, metrics=metrics, raw=result.raw, evaluations=GraphEvaluations(judged)
@@ -117,8 +127,24 @@ class ManagedAgentGraph:
         judged: dict[str, Evaluations],
     ) -> None:
         key, evaluator = answer.node, self._evaluators.get(answer.node)
-        if evaluator is not None and evaluator.keys and ended_well(metrics.node_metrics[key]):
-            judged[key] = evaluator.evaluate(tracker.node_tracker(key), answer.asked, answer.content)
+        try:
+            # The answer of a node that was not visited has no run to be judged in.
+            if evaluator is not None and evaluator.keys and ended_well(metrics.node_metrics[key]):
+                judged[key] = evaluator.evaluate(tracker.node_tracker(key), answer.asked, answer.content)
+        except Exception as error:  # noqa: BLE001 - C5: as above
+            self._failed("node answer", error)
+
+    def _taken(self, answer: Any, run: GraphRun) -> AgentGraphRunnerResult:
+        """What a runner brought back; the run has taken in what it states, if that makes sense."""
+        try:
+            metrics = _graph_metrics_of(answer)
+            if metrics is not None:
+                run.observe(metrics)
+        except Exception as error:  # noqa: BLE001 - C5: who only measures never takes the answer away
+            self._failed("graph metrics", error)
+        if isinstance(answer, AgentGraphRunnerResult):
+            return answer
+        return AgentGraphRunnerResult(content=answer.content, raw=getattr(answer, "raw", None))
 
 
 @attrs.define
@@ -144,9 +170,7 @@ class ManagedGraphStream(RunStream[NodeText, ManagedGraphResult]):
     __slots__ = ()
 
 
-async def _ask(
-    runner: AnyGraphRunner, run: GraphRun, messages: Sequence[LDMessage]
-) -> AgentGraphRunnerResult:
+async def _ask(runner: AnyGraphRunner, run: GraphRun, messages: Sequence[LDMessage]) -> Any:
     """Have a runner of whichever shape answer; cancelling passes to it."""
     ask: Any = runner.run
     if "calls" in inspect.signature(ask).parameters:
@@ -163,17 +187,7 @@ async def _ask(
             f"{type(runner).__name__}.run(...) must return an AgentGraphRunnerResult, not {answer!r:.80} "
             f"({type(answer).__name__})"
         )
-    if not isinstance(answer, AgentGraphRunnerResult):
-        answer = AgentGraphRunnerResult(
-            content=answer.content, raw=getattr(answer, "raw", None), metrics=_graph_metrics_of(answer)
-        )
-    return _taken(answer, run)
-
-
-def _taken(result: AgentGraphRunnerResult, run: GraphRun) -> AgentGraphRunnerResult:
-    if result.metrics is not None:
-        run.observe(result.metrics)
-    return result
+    return answer
 
 
 def _graph_metrics_of(answer: Any) -> AIGraphMetrics | None:

@@ -60,7 +60,7 @@ class ManagedGraphMethods(ManagedMethods):
             )
             for node in graph.nodes.values()
         }
-        return ManagedAgentGraph(graph, runner, evaluators)
+        return ManagedAgentGraph(graph, runner, evaluators, self._managing.judging.failed)
 
 
 def _candidates_of(graph: AgentGraphDefinition, default_ai_provider: str | None) -> tuple[str, ...]:

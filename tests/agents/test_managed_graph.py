@@ -356,6 +356,79 @@ class TestJudges:
         assert fakes.asked == []
 
 
+class TestOddResults:
+    """What a runner says besides its answer never takes the answer away."""
+
+    @pytest.mark.parametrize("streams", [False, True])
+    @pytest.mark.parametrize(
+        "answers",
+        [
+            pytest.param((NodeAnswer(node="A", asked=(), content="x"),), id="of a node that was not visited"),
+            pytest.param((NodeAnswer(node="R", asked="Hi", content="x"),), id="asked a text"),  # type: ignore[arg-type]  # the point
+            pytest.param(7, id="no answers at all"),
+        ],
+    )
+    async def test_an_answer_that_cannot_be_judged_is_counted_once(self, answers: Any, streams: bool) -> None:
+        """Nobody is asked, and the result stands."""
+
+        class Odd:
+            async def run(self, input: Any, *, calls: Any) -> AgentGraphRunnerResult:
+                with calls.visit("R") as run:
+                    await run.call(answer())
+                return AgentGraphRunnerResult(content="Fine.", answers=answers)
+
+            async def stream(self, input: Any, *, calls: Any) -> AsyncGenerator[Any, None]:
+                yield NodeText("Fine.", "R")
+                yield await self.run(input, calls=calls)
+
+        fakes = FakeRunners(VERDICT)
+        graph, ld = await a_graph(Odd(), judged(), runners={"fake": fakes})
+        if streams:
+            stream = graph.stream("Hi")
+            assert [piece.text async for piece in stream] == ["Fine."]
+            result = stream.result
+        else:
+            result = await graph.run("Hi")
+        assert result.content == "Fine."
+        assert await result.evaluations == {}
+        assert fakes.asked == []
+        assert ld.ai.stats.failures == {"node answer": 1}
+
+    @pytest.mark.parametrize("streams", [False, True])
+    @pytest.mark.parametrize("ours", [False, True])
+    @pytest.mark.parametrize(
+        "metrics",
+        [
+            SimpleNamespace(success=True, path=["R"], duration_ms=-5, tokens=None, node_metrics={}),
+            {"success": True},
+        ],
+        ids=["a negative duration", "a dictionary"],
+    )
+    async def test_metrics_that_make_no_sense_are_counted(
+        self, metrics: Any, ours: bool, streams: bool
+    ) -> None:
+        """The answer passes, and what was measured is recorded."""
+
+        class Odd:
+            async def run(self, input: Any, *, calls: Any) -> Any:
+                kind: Any = AgentGraphRunnerResult if ours or streams else SimpleNamespace
+                return kind(content="Fine.", metrics=metrics)
+
+            async def stream(self, input: Any, *, calls: Any) -> AsyncGenerator[Any, None]:
+                yield await self.run(input, calls=calls)
+
+        graph, ld = await a_graph(Odd())
+        if streams:
+            stream = graph.stream("Hi")
+            assert [piece async for piece in stream] == []
+            result = stream.result
+        else:
+            result = await graph.run("Hi")
+        assert result.content == "Fine."
+        assert ld.names() == ["graph:duration:total", "graph:invocation_success"]
+        assert ld.ai.stats.failures == {"graph metrics": 1}
+
+
 async def test_row_35_executions_of_one_graph_share_nothing() -> None:
     """200 at once: each knows its own path and tokens; a failure among them is nobody else's."""
     turns = iter(range(10**6))
