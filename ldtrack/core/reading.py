@@ -98,6 +98,8 @@ class Reading(NamedTuple):
     """Its usage comes on top of what its step has: a part, where others report running totals."""
     parts: tuple[tuple[str, UsageReport], ...] = ()
     """Usage by step, where one item tells of several model calls; later reports replace earlier."""
+    guessed: bool = False
+    """That it carries content is a guess, since nobody knows the names in it."""
 
 
 CONTENT: Final = Reading(content=True)

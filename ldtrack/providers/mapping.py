@@ -41,13 +41,14 @@ class MappingReader:
     """Reads any mapping by the usual names.
 
     One whose payload goes by a name that we have not heard of is timed all the same, like a chunk of any
-    unknown kind.
+    unknown kind. Since it takes what others have left, a reader that knows a later chunk takes over.
     """
 
     wants: Wants = Wants.EVERY
     marks_end: bool = False
     usage_hint: str = ""
     modules: tuple[str, ...] = ()
+    gives_way: bool = True
 
     def recognises(self, item: object) -> bool:
         """Whether this is a mapping."""
@@ -59,8 +60,9 @@ class MappingReader:
         parts = [item, *(part for part in said if isinstance(part, Mapping))]
         reasons = [reason for part in parts for reason in _reasons_of(part)]
         content = any(is_filled(one) for part in parts for one in _said_in(part))
+        guessed = not (said or _is_envelope(item))
         reading = Reading(
-            content=content or not (said or _is_envelope(item)),
+            content=content or guessed,
             usage=usage_of(field(item, "usage")) or usage_of(field(item, "usage_metadata")),
             tool_calls=tuple(call for part in parts for call in calls_in(part, 0)),
             finished=len(reasons) > 0 or any(field(part, "done") is True for part in parts),
@@ -69,6 +71,7 @@ class MappingReader:
             model=name(field(item, "model")),
             refused=not _REFUSALS.isdisjoint(reasons)
             or any(is_filled(field(part, "refusal")) for part in parts),
+            guessed=guessed,
         )
         if reading == CONTENT:
             return CONTENT

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Look", "Lookout"]
 
+_ASKS: Final = 16
+"""How many chunks are shown to all readers, as long as none knows them but the one that takes anything."""
+
 Look = Callable[[Any], Any]
 """Shown a chunk, returns the next ``Look`` or ``None``. (A recursive type, so its result is ``Any``.)"""
 
@@ -33,7 +36,10 @@ Look = Callable[[Any], Any]
 class Lookout:
     """Sees first token, usage and tool calls in the chunks of one call, or in its whole answer."""
 
-    __slots__ = ("_estimator", "_held", "_is_first_token", "_recorder", "meter", "reader", "stated_ms")
+    __slots__ = (
+        *("_asks", "_estimator", "_guessed_by", "_held", "_is_first_token", "_recorder"),
+        *("meter", "reader", "stated_ms"),
+    )
 
     def __init__(
         self,
@@ -46,25 +52,40 @@ class Lookout:
         self._is_first_token = is_first_token
         self._estimator = estimator
         self._held: Any = None
+        self._asks = _ASKS if reader is None else 0
+        self._guessed_by: Reader | None = None
         self.reader = reader
         self.meter = Meter()
         self.stated_ms: int | None = None
         """A duration that an extractor read from the answer."""
 
     def look_first(self, chunk: Any) -> Look | None:
-        """Look at the very first chunk: find the reader, then the first token."""
+        """Look at the first chunk, and at all up to the first token: find the reader, then that token."""
+        if self._asks:
+            self._find_reader(chunk)
+        reading = self._see(chunk)
+        if not self._is_first(chunk, reading):
+            return self.look_first
+        was_guess = self._guessed_by is not None and self._guessed_by is not self.reader
+        if self.meter.first_token_ns is None or was_guess:  # else it was guessed before, or read aside
+            self.meter.first_token_ns = self._recorder.clock.monotonic_ns()
+        if self._asks and self._is_first_token is None and reading is not None and reading.guessed:
+            self._guessed_by = self.reader
+            return self.look_first
+        return self._look_further()
+
+    def _find_reader(self, chunk: Any) -> None:
+        """Ask who knows this chunk, and ask on as long as nobody does but a reader that gives way."""
+        self._asks -= 1
         try:
-            if self.reader is None:
-                self.reader = self._recorder.find_reader(chunk)
+            self.reader = self._recorder.find_reader(chunk) or self.reader
         except Exception as error:  # noqa: BLE001 - C5: a user's reader never breaks the stream
             self._recorder.failed("reader", error)
-        return self._look_for_first_token(chunk)
+            self._asks = 0
+        if self.reader is not None and not getattr(self.reader, "gives_way", False):
+            self._asks = 0
 
-    def _look_for_first_token(self, chunk: Any) -> Look | None:
-        if not self._is_first(chunk, self._see(chunk)):
-            return self._look_for_first_token
-        if self.meter.first_token_ns is None:  # or it was read aside
-            self.meter.first_token_ns = self._recorder.clock.monotonic_ns()
+    def _look_further(self) -> Look | None:
         wants = Wants.FIRST if self.reader is None else self.reader.wants
         if self._estimator is not None:
             return self._look_at_every
@@ -79,8 +100,9 @@ class Lookout:
             except Exception as error:  # noqa: BLE001 - C5
                 self._recorder.failed("first_token", error)
                 self._is_first_token = None
-        # A chunk of a kind nobody knows is timed all the same.
-        return self.reader is None or (reading is not None and reading.content)
+        if self.reader is None:
+            return chunk is not None  # a chunk of a kind nobody knows is timed all the same
+        return reading is not None and reading.content
 
     def _read_every(self, chunk: Any) -> Look | None:
         # What _see does where nobody estimates, without the call: this is done for every chunk.
@@ -121,7 +143,7 @@ class Lookout:
                 self.meter.note(reading)
         except Exception as error:  # noqa: BLE001 - C5
             self._recorder.failed("reader", error)
-            self.reader = None
+            self.reader, self._asks = None, 0
             return None
         return reading
 
