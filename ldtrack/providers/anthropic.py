@@ -26,9 +26,11 @@ _FIRST_SIGNS: Final = {
     "content_block_delta": "delta",
     "message": "usage",
     "error": "error",
-    "ping": "type",
 }
-"""What an event or a message must have besides its type to be taken for one by its shape."""
+"""What an event or a message must have besides its type to be taken for one by its shape.
+
+A ping has nothing: anybody may send one.
+"""
 
 
 class AnthropicReader:

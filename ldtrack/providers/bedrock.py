@@ -49,7 +49,7 @@ class BedrockReader:
         if not isinstance(item, Mapping):
             return False
         if any(field(field(item, event), sign) is not None for event, sign in _EVENTS.items()):
-            return True
+            return _has_one_name(item)
         if any(isinstance(field(item, error), Mapping) for error in _ERRORS):
             return True
         return name(field(item, "stopReason")) is not None and field(item, "output") is not None
@@ -67,6 +67,13 @@ class BedrockReader:
             if inside is not None:
                 return read(inside)
         return _FAILURE if any(field(item, error) is not None for error in _ERRORS) else None
+
+
+def _has_one_name(event: Mapping[Any, Any]) -> bool:
+    try:
+        return len(event) == 1
+    except Exception:  # noqa: BLE001 - somebody else's mapping may do anything
+        return False
 
 
 _FAILURE: Final = Reading(failed=True)

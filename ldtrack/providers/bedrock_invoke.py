@@ -33,20 +33,19 @@ class BedrockInvokeReader:
     modules: tuple[str, ...] = ()
 
     def recognises(self, item: object) -> bool:
-        """Whether this is a chunk of bytes in Amazon's envelope."""
-        return isinstance(item, Mapping) and isinstance(field(field(item, "chunk"), "bytes"), bytes)
+        """Whether this is a JSON object in Amazon's envelope; agents put their text as it is into one."""
+        return isinstance(item, Mapping) and _inside(item) is not None
 
     def read(self, item: Any) -> Reading | None:
         """What the JSON in a chunk says, and Amazon's counts."""
-        try:
-            inside = json.loads(field(field(item, "chunk"), "bytes"))
-        except (TypeError, ValueError, RecursionError):
+        inside = _inside(item)
+        if inside is None:
             return _FAILURE if any(str(key).endswith("Exception") for key in _names_in(item)) else None
-        if not isinstance(inside, dict):
-            return None
         usage = _usage_of(inside.pop(_METRICS, None))
         reader = next(dialect for dialect in _DIALECTS if dialect.recognises(inside))
         reading = reader.read(inside)
+        if reading is not None and reading.step:
+            reading = reading._replace(step="")  # it is one call, and Amazon's counts know no id
         if usage is None:
             return reading
         reading = _SILENCE if reading is None else reading
@@ -56,6 +55,15 @@ class BedrockInvokeReader:
 
 _SILENCE: Final = Reading()
 _FAILURE: Final = Reading(failed=True)
+
+
+def _inside(item: Any) -> dict[str, Any] | None:
+    sealed = field(field(item, "chunk"), "bytes")
+    try:
+        inside = json.loads(sealed) if isinstance(sealed, bytes) else None
+    except (ValueError, RecursionError):
+        return None
+    return inside if isinstance(inside, dict) else None
 
 
 def _names_in(item: Any) -> list[Any]:

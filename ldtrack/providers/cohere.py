@@ -36,7 +36,7 @@ class CohereReader:
             return True
         kind = name(field(item, "type"))
         if kind is not None:
-            return kind.startswith(_BEGINNINGS) and field(item, "delta") is not None
+            return kind.startswith(_BEGINNINGS) and _is_delta(field(item, "delta"))
         usage = field(item, "usage")
         is_counted = field(usage, "tokens") is not None or field(usage, "billed_units") is not None
         return is_counted and field(item, "message") is not None
@@ -51,6 +51,14 @@ class CohereReader:
 
 
 _SILENCE: Final = Reading()
+
+
+def _is_delta(delta: object) -> bool:
+    """Whether this has a part of a message, or what ends one."""
+    message = field(delta, "message")
+    if message is not None:
+        return not isinstance(message, str)
+    return name(field(delta, "finish_reason")) is not None or field(delta, "usage") is not None
 
 
 def _message_in(event: object) -> Any:

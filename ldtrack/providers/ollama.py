@@ -29,7 +29,10 @@ class OllamaReader:
         """Whether this names a model, says whether it is done, and says something."""
         if not isinstance(field(item, "done"), bool) or name(field(item, "model")) is None:
             return False
-        return any(field(item, key) is not None for key in ("message", "response"))
+        message = field(item, "message")
+        if message is not None:
+            return not isinstance(message, str)
+        return field(item, "response") is not None
 
     def read(self, item: Any) -> Reading | None:
         """What a chunk or a whole answer says."""

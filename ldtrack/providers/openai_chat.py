@@ -98,6 +98,9 @@ def read_chat(item: Any) -> Reading | None:
     if reading == CONTENT:
         return CONTENT
     reading = reading._replace(model=name(field(item, "model")))
+    if reading.usage is not None:
+        # One stream may carry several answers, each with an id of its own.
+        return reading._replace(step=name(field(item, "id")) or "")
     return None if reading == _SILENCE else reading
 
 
@@ -153,13 +156,20 @@ def calls_in(message: object, place: int) -> Iterator[ToolCall]:
     """The calls that a message names, or a part of one; parts that only add arguments name none.
 
     A call is known by its id, since not everybody who speaks this dialect counts the index up, or sends
-    one; without an id by its index, and without either by its name.
+    one; without an id by its index and name, and by how many of them are in one list.
     """
+    spots: list[str] = []
     for call in items(field(message, "tool_calls")):
         tool = field(call, "function")
         if tool is None:
             tool = field(call, "custom")
         called = name(field(call if tool is None else tool, "name"))
         if called is not None:
-            index = count(field(call, "index"))
-            yield ToolCall(name(field(call, "id")) or f"{place}.{called if index is None else index}", called)
+            known = name(field(call, "id"))
+            if known is None:
+                index = count(field(call, "index"))
+                spot = f"{place}.{called}" if index is None else f"{place}.{index} {called}"
+                spots.append(spot)
+                nth = spots.count(spot)
+                known = spot if nth == 1 else f"{spot} {nth}"
+            yield ToolCall(known, called)

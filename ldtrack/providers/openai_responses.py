@@ -15,6 +15,8 @@ __all__ = ["OpenAIResponsesReader"]
 
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _ITEMS: Final = frozenset({"response.output_item.added", "response.output_item.done"})
+_SIGNS: Final = ("sequence_number", "response", "output_index", "item_id")
+"""What an event has besides its type, at least one of them: its number, or what it is about."""
 _SPOKEN: Final = "response.output_text.delta"
 _REFUSED: Final = frozenset({"response.refusal.delta", "response.refusal.done"})
 _FINISHED: Final = frozenset({"completed", "incomplete"})
@@ -36,9 +38,9 @@ class OpenAIResponsesReader:
         if comes_from(type(item), self.modules) or name(field(item, "object")) == "response":
             return True
         kind = name(field(item, "type")) or ""
-        return kind.startswith("response.") or (
-            kind == "error" and isinstance(field(item, "sequence_number"), int)
-        )
+        if kind == "error":
+            return isinstance(field(item, "sequence_number"), int)
+        return kind.startswith("response.") and any(field(item, sign) is not None for sign in _SIGNS)
 
     def read(self, item: Any) -> Reading | None:
         """What an event, a whole response or the stream helper says."""

@@ -6,6 +6,7 @@ Also what no real server sends, but somebody may hand us: JSON in pieces, odd sh
 from __future__ import annotations
 
 import json
+from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -36,7 +37,7 @@ from recorded_models import (
 
 from ldtrack.core.meter import Meter
 from ldtrack.core.reading import Reading, UsageReport
-from ldtrack.core.values import TokenUsage
+from ldtrack.core.values import Ending, TokenUsage
 from ldtrack.providers import (
     BedrockInvokeReader,
     BedrockReader,
@@ -195,7 +196,10 @@ def expected_usage(dialect: Dialect, steps: list[Step]) -> TokenUsage | None:
     reports = [step.counts for step in steps if step.counts]
     latest: dict[str, int] = {}
     ours: dict[str, int] = {}
-    for report in reports:
+    for told in reports:
+        has_counts = told.get("prompt_tokens") or told.get("completion_tokens")
+        is_filled_in = told.get("total_tokens") == 0 and has_counts
+        report = {name: told[name] for name in told if not (is_filled_in and name == "total_tokens")}
         latest.update(report)
         for name, parts in dialect.parts.items():
             known = latest if dialect.adds_parts_of_all_chunks else report
@@ -399,18 +403,50 @@ def test_arguments_that_cannot_be_shown() -> None:
         (BedrockReader(), {"metadata": {"owner": "Ada"}}),
         (BedrockReader(), {"output": "text"}),
         (BedrockInvokeReader(), {"chunk": {"bytes": "text"}}),
+        (BedrockReader(), {"text": "Hi", "metadata": {"usage": {"inputTokens": 1}}}),
         (CohereReader(), {"type": "content-delta"}),
+        (CohereReader(), {"type": "content-delta", "delta": "Hi"}),
+        (CohereReader(), {"type": "message-delta", "delta": {"message": "Hi"}}),
         (CohereReader(), {"type": "text-delta", "delta": "x"}),
         (CohereReader(), {"usage": {"tokens": {}}}),
         (OllamaReader(), {"done": True, "response": "Hi"}),
         (OllamaReader(), {"done": "yes", "model": "m", "response": "Hi"}),
         (OllamaReader(), {"done": True, "model": "m"}),
+        (OllamaReader(), {"done": False, "model": "m", "message": "Hi"}),
         (MistralReader(), {"data": {"choices": []}}),
     ],
 )
 def test_what_only_resembles_a_chunk(reader: Reader, item: Any) -> None:
     """It takes more than one sign."""
     assert not reader.recognises(item)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"type": "ping"},
+        {"type": "content-delta", "delta": "Hi"},
+        {"text": "Hi", "metadata": {"usage": {"prompt_tokens": 1}}},
+        {"type": "response.chunk", "text": "Hi"},
+        {"model": "m", "message": "Hi", "done": False},
+    ],
+    ids=["ping", "content-delta", "metadata", "response.chunk", "done"],
+)
+def test_home_made_streams_that_resemble_a_provider_s(first: dict[str, Any]) -> None:
+    """They have no finish mark of a provider's, and need none."""
+    folded = fold([first, {"text": "Ho"}])
+    assert folded.first_token is not None
+    assert folded.ending is Ending.COMPLETED
+
+
+def test_a_mapping_that_cannot_be_counted() -> None:
+    """It is no event of Bedrock's, which are plain."""
+
+    class Uncountable(UserDict[str, Any]):
+        def __len__(self) -> int:
+            raise RuntimeError("no")
+
+    assert not BedrockReader().recognises(Uncountable(messageStart={"role": "assistant"}))
 
 
 def test_calls_without_a_name_are_none() -> None:
@@ -446,9 +482,23 @@ def envelope(inside: Any) -> dict[str, Any]:
     ids=["none", "odd", "cut", "list", "empty", "number", "deep"],
 )
 def test_an_envelope_with_something_else(inside: bytes) -> None:
-    """It says nothing, and raises nothing."""
-    assert BedrockInvokeReader().recognises(envelope(inside))
+    """It says nothing, and raises nothing; what is no JSON object does not make a stream InvokeModel's."""
+    assert BedrockInvokeReader().recognises(envelope(inside)) is (inside == b"{}")
     assert BedrockInvokeReader().read(envelope(inside)) is None
+
+
+def test_the_text_of_an_agent_in_an_envelope() -> None:
+    """Bedrock's agents put it there as it is, and send no finish mark."""
+    folded = fold([envelope(b"Hello "), envelope(b"world.")])
+    assert folded.first_token == 0
+    assert folded.ending is Ending.COMPLETED
+
+
+def test_usage_of_a_chat_completion_in_an_envelope() -> None:
+    """Its own counts and Amazon's are of one call, whatever its id."""
+    metrics = {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 2, "outputTokenCount": 3}}
+    chunk = mistral_chunk({"content": "Hi"}) | {"usage": {"prompt_tokens": 2, "completion_tokens": 1}}
+    assert fold([envelope(chunk), envelope(metrics)]).usage == TokenUsage(5, 2, 3)
 
 
 def test_an_error_instead_of_an_envelope() -> None:

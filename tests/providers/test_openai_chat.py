@@ -88,7 +88,8 @@ def test_a_preamble_names_the_model(shaped: Any) -> None:
 def test_usage_in_a_chunk_without_choices(shaped: Any) -> None:
     """The final chunk that OpenAI sends on request: no choices, all counts, details broken out."""
     reading = READER.read(shaped(chat_chunk(usage=CHAT_USAGE)))
-    assert reading == Reading(usage=UsageReport(12, 7, 19, cached_input=4, reasoning=3), model=MODEL)
+    usage = UsageReport(12, 7, 19, cached_input=4, reasoning=3)
+    assert reading == Reading(usage=usage, model=MODEL, step="chatcmpl-1")
 
 
 def test_text_with_the_finish_reason(shaped: Any) -> None:
@@ -100,7 +101,8 @@ def test_text_with_the_finish_reason(shaped: Any) -> None:
 def test_text_with_usage(shaped: Any) -> None:
     """Some services report running totals with every text."""
     chunk = shaped(chat_chunk({"content": "Hi"}, usage={"completion_tokens": 1}))
-    assert READER.read(chunk) == Reading(content=True, usage=UsageReport(output=1), model=MODEL)
+    expected = Reading(content=True, usage=UsageReport(output=1), model=MODEL, step="chatcmpl-1")
+    assert READER.read(chunk) == expected
 
 
 def test_everything_in_one_chunk(shaped: Any) -> None:
@@ -115,6 +117,7 @@ def test_everything_in_one_chunk(shaped: Any) -> None:
         finished=True,
         finish_reason="tool_calls",
         model=MODEL,
+        step="chatcmpl-1",
     )
 
 
@@ -159,7 +162,7 @@ def test_several_choices(shaped: Any) -> None:
     second = {"index": 1, "delta": chat_tool_delta(0, name="search"), "finish_reason": None}
     third = {"index": 2, "delta": chat_tool_delta(0, name="search"), "finish_reason": None}
     reading = READER.read(shaped(chat_chunk() | {"choices": [first, second, third]}))
-    calls = (ToolCall("1.0", "search"), ToolCall("2.0", "search"))
+    calls = (ToolCall("1.0 search", "search"), ToolCall("2.0 search", "search"))
     assert reading == Reading(content=True, tool_calls=calls, model=MODEL)
 
 
@@ -384,5 +387,54 @@ def test_usage_without_counts_is_no_usage() -> None:
 def test_cached_tokens_under_their_other_name() -> None:
     """DeepSeek breaks cached tokens out without a details object."""
     usage = {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19, "prompt_cache_hit_tokens": 8}
-    expected = Reading(usage=UsageReport(12, 7, 19, cached_input=8), model=MODEL)
+    expected = Reading(usage=UsageReport(12, 7, 19, cached_input=8), model=MODEL, step="chatcmpl-1")
     assert READER.read(chat_chunk(usage=usage)) == expected
+
+
+def test_two_answers_in_one_stream() -> None:
+    """A home-made agent hands on the chunks of several calls: each has its id, and its usage counts."""
+    usages = ({"prompt_tokens": 10, "completion_tokens": 5}, {"prompt_tokens": 20, "completion_tokens": 7})
+    chunks = [
+        chunk
+        for id_, usage in zip(("c1", "c2"), usages, strict=True)
+        for chunk in (
+            chat_chunk({"content": "Hi"}, id=id_),
+            chat_chunk(usage={"prompt_tokens": 9}, id=id_),
+            chat_chunk(finish_reason="stop", usage=usage, id=id_),
+        )
+    ]
+    assert fold(chunks).usage == TokenUsage(42, 30, 12)
+
+
+@pytest.mark.parametrize("id_", ["", None], ids=["empty", "none"])
+def test_usage_in_chunks_without_an_id(id_: str | None) -> None:
+    """Without ids it is one answer, whose counts are running totals."""
+    chunks = [chat_chunk({"content": "Hi"}, usage={"completion_tokens": at}, id=id_) for at in (1, 2)]
+    assert fold(chunks).usage == TokenUsage(2, 0, 2)
+
+
+def test_a_total_of_nothing_beside_counts() -> None:
+    """Some services fill it in with zero: it is the sum of what they counted."""
+    usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 0}
+    assert fold([chat_chunk(usage=usage)]).usage == TokenUsage(12, 5, 7)
+
+
+def call_of(name: str, **beside: Any) -> dict[str, Any]:
+    """One entry of ``tool_calls``."""
+    return {"type": "function", "function": {"name": name, "arguments": "{}"}, **beside}
+
+
+@pytest.mark.parametrize(
+    "beside", [{}, {"id": ""}, {"id": "", "index": 0}], ids=["bare", "empty id", "index 0"]
+)
+def test_two_calls_of_one_tool_in_one_list(beside: dict[str, Any]) -> None:
+    """Nothing tells them apart but that there are two."""
+    calls = [call_of("search", **beside), call_of("look"), call_of("search", **beside)]
+    assert fold([chat_chunk({"tool_calls": calls})]).tools == ["search", "look", "search"]
+    assert fold([chat_answer(None, tool_calls=calls)]).tools == ["search", "look", "search"]
+
+
+def test_two_tools_at_one_index_without_an_id() -> None:
+    """One after the other, by a service that does not count the index up."""
+    deltas = [{"tool_calls": [call_of(name, id="", index=0)]} for name in ("search", "look", "look")]
+    assert fold([chat_chunk(delta) for delta in deltas]).tools == ["search", "look"]

@@ -81,7 +81,7 @@ async def test_the_common_chunk_takes_the_short_way(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("chunk", "reading"),
     [
-        (chat_chunk({"content": "Hi"}, usage=CHAT_USAGE), Reading(usage=REPORT)),
+        (chat_chunk({"content": "Hi"}, usage=CHAT_USAGE), Reading(usage=REPORT, step="chatcmpl-1")),
         (chat_chunk({"content": "Hi"}, finish_reason="stop"), Reading(finished=True, finish_reason="stop")),
         (
             chat_chunk({"content": "Hi", **chat_tool_delta(0, id="a", name="weather")}),

@@ -115,7 +115,6 @@ BY_SHAPE = [
         AnthropicReader,
         id="block delta",
     ),
-    pytest.param({"type": "ping"}, AnthropicReader, id="ping"),
     pytest.param(message(), AnthropicReader, id="message"),
 ]
 

@@ -145,7 +145,7 @@ def test_usage_that_is_none_of_that() -> None:
     [
         ({"tool_calls": [{"id": "a", "name": "search"}]}, [ToolCall("a", "search")]),
         ({"tool_calls": [{"function": {"name": "search"}}]}, [ToolCall("0.search", "search")]),
-        ({"message": {"tool_calls": [{"index": 1, "name": "search"}]}}, [ToolCall("0.1", "search")]),
+        ({"message": {"tool_calls": [{"index": 1, "name": "search"}]}}, [ToolCall("0.1 search", "search")]),
         ({"tool_calls": ["search", None, 5, {}]}, []),
         ({"tool_calls": {"name": "search"}}, []),
     ],
