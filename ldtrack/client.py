@@ -120,7 +120,7 @@ class AIClient(ManagedGraphMethods):
             close_timeout=close_timeout,
             new_estimator=estimator,
         )
-        self._managing = Managing.of(runners, judges, self._recorder.failed)
+        self._managing = Managing.of(runners, judges, self._recorder.failed, settle_timeout)
         self._background = BackgroundRelay(self._recorder.ledger, destination, self._recorder.failed)
         super().__init__(
             ld_client,

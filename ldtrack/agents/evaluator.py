@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -17,9 +18,11 @@ from ldtrack.agents.jobs import Job, Jobs
 from ldtrack.agents.judge import Judge
 from ldtrack.core.judging import history_of, is_sampled
 from ldtrack.core.models import JudgeConfiguration, LDMessage
+from ldtrack.core.slots import JUDGE_SCORE
 from ldtrack.core.values import JudgeResult, count_of
 from ldtrack.exceptions import MisuseError
 from ldtrack.loops import running_loop
+from ldtrack.tracking.run_slots import landed
 from ldtrack.tracking.tracker import Tracker
 
 __all__ = ["Evaluations", "Evaluator", "JudgePolicy", "Judging"]
@@ -83,6 +86,7 @@ class JudgePolicy:
 
 
 DEFAULT_POLICY: Final = JudgePolicy()
+STOPPED: Final = "The judge was stopped before it answered."
 
 
 @attrs.frozen(kw_only=True)
@@ -92,6 +96,8 @@ class Judging:
     policy: JudgePolicy
     jobs: Jobs
     failed: Callable[[str, BaseException], None]
+    settle_timeout: float = 1.0
+    """How long the ledger is waited for, in seconds."""
 
 
 class Evaluator:
@@ -126,13 +132,21 @@ class Evaluator:
         """What one judge says, within the time limit; cancelling stops the judge."""
         limit = self._judging.policy.timeout
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(limit) as clock:
                 judge = await self._judge_of(key)
                 if judge is None:
                     return _failure(key, "The judge's config is disabled.")
-                return await judge.evaluate(history, output, 1.0, parent=tracker)
+                answered = partial(_stop, clock)
+                return await judge._evaluate(history, output, 1.0, tracker, answered)  # noqa: SLF001 - one thing in two files
         except TimeoutError:
             return _failure(key, f"The judge took longer than {limit:g} seconds.")
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled us: something that the provider was waiting for was.
+            self._judging.failed("judge", error)
+            return _failure(key, STOPPED)
         except Exception as error:  # noqa: BLE001 - C5: what a judge costs is never the app's
             self._judging.failed("judge", error)
             return _failure(key, str(error) or type(error).__name__)
@@ -143,9 +157,16 @@ class Evaluator:
         return self._made[key]
 
     async def record(self, tracker: Tracker, result: JudgeResult) -> None:
-        """Record a score for the run that was judged; cancelling the wait loses nothing."""
+        """Record a score for the run that was judged; cancelling the wait loses nothing.
+
+        A ledger that takes too long is left to itself, as where a run ends.
+        """
+        if not result.is_scored:
+            return
         try:
-            await tracker.track_judge_result(result)
+            flight = tracker._record_quietly(JUDGE_SCORE, result)  # noqa: SLF001 - nobody asked for this one
+            if flight is not None:
+                await landed([flight], self._judging.settle_timeout)
         except Exception as error:  # noqa: BLE001 - C5: as above
             self._judging.failed("judge score", error)
 
@@ -177,7 +198,10 @@ class _Evaluation:
         """Ask the judges that have not answered yet; cancelling stops them, and it may be called again."""
         room = asyncio.Semaphore(self._evaluator.at_once)
         unasked = [key for key in dict.fromkeys(self._sampled) if key not in self._said]
-        await asyncio.gather(*(self._ask(key, room) for key in unasked))
+        # Waits for all of them, however one ends.
+        async with asyncio.TaskGroup() as group:
+            for key in unasked:
+                group.create_task(self._ask(key, room))
 
     async def _ask(self, key: str, room: asyncio.Semaphore) -> None:
         async with room:
@@ -193,8 +217,14 @@ class _Evaluation:
         if key in self._said:
             return self._said[key]
         if key in self._sampled:
-            return _failure(key, "The judge was stopped before it answered.")
+            return _failure(key, STOPPED)
         return JudgeResult(judge_config_key=key)
+
+
+def _stop(clock: asyncio.Timeout) -> None:
+    """Let a time limit go that has not been reached."""
+    if not clock.expired():
+        clock.reschedule(None)
 
 
 def _failure(key: str, reason: str) -> JudgeResult:

@@ -54,9 +54,11 @@ class Managing:
         runners: Mapping[str, RunnerFactory] | None,
         policy: JudgePolicy,
         failed: Callable[[str, BaseException], None],
+        settle_timeout: float,
     ) -> Managing:
         """What a client keeps that was given these options."""
-        return cls(RunnerRegistry(runners), Judging(policy=policy, jobs=Jobs(failed), failed=failed))
+        judging = Judging(policy=policy, jobs=Jobs(failed), failed=failed, settle_timeout=settle_timeout)
+        return cls(RunnerRegistry(runners), judging)
 
     async def finish(self, timeout: float) -> None:
         """Let judges finish for at most so long; cancelling gives them up at once."""

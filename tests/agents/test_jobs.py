@@ -15,7 +15,7 @@ from ldtrack.agents.jobs import Job, Jobs
 class Work:
     """Takes some turns of the loop, and counts how often it was begun and finished."""
 
-    def __init__(self, turns: int = 3, error: Exception | None = None) -> None:
+    def __init__(self, turns: int = 3, error: BaseException | None = None) -> None:
         self.turns = turns
         self.error = error
         self.begun = 0
@@ -101,6 +101,15 @@ async def test_what_a_job_raises_is_counted() -> None:
     job = await begin(jobs, Work(error=KeyError("mine")))
     await job.is_over.wait()
     assert failures == ["judge: KeyError('mine')"]
+
+
+async def test_a_cancelled_wait_inside_a_job_is_counted_and_ends_it() -> None:
+    """Nobody cancelled the job: it is not begun again."""
+    jobs, failures = new_jobs()
+    work = Work(error=asyncio.CancelledError())
+    job = await begin(jobs, work)
+    await job.is_over.wait()
+    assert (work.begun, failures) == (1, ["judge: CancelledError()"])
 
 
 def test_what_a_job_raises_while_the_loop_ends_is_counted() -> None:

@@ -301,6 +301,32 @@ class TestBounds:
         assert second.score == 0.75
         assert [event.key for event in scores(ld)] == ["quick"]
 
+    async def test_a_ledger_that_stalls_neither_holds_up_a_verdict_nor_costs_it(self) -> None:
+        """The time limit is for the judge; for the ledger, its run and its score wait as any run does."""
+        ledger = RecordingLedger()
+        policy = JudgePolicy(timeout=0.2)
+        model, ld = await judged(FakeRunners(GOOD), ledger=ledger, judges=policy, settle_timeout=0.25)
+        ledger.hold()
+        result = await model.run("Hi")
+        (verdict,) = await asyncio.wait_for(wait_for(result), 10)
+        assert verdict.score == 0.75
+        assert ld.ai.stats.failures == {}
+        assert scores(ld) == []
+        ledger.release()
+        assert len(scores(ld)) == 1
+
+    async def test_a_score_that_a_stalled_ledger_refuses_late_is_counted(self) -> None:
+        """Nobody waits for it any more."""
+        ledger = RecordingLedger()
+        model, ld = await judged(FakeRunners(GOOD), ledger=ledger, settle_timeout=0.01)
+        ledger.hold()
+        result = await model.run("Hi")
+        await result.evaluations
+        ledger.fail_next(100)
+        ledger.release()
+        await settle()
+        assert ld.ai.stats.failures["judge score"] == 1
+
     @pytest.mark.parametrize(
         ("wrong", "error"),
         [
@@ -419,6 +445,25 @@ class TestStandalone:
             verdicts = [await judge.evaluate("Hi", "Hello", 0.5, parent=parent) for _ in range(2)]
             expected = is_sampled(parent.run_id, "judge", 0.5)
             assert [verdict.sampled for verdict in verdicts] == [expected] * 2
+
+    @pytest.mark.parametrize("kind", ["a tracker", "a run", "an id"])
+    async def test_a_parent_is_a_tracker_a_run_or_an_id(self, kind: str) -> None:
+        """As everywhere else."""
+        judge, ld, _ = await self.a_judge(GOOD)
+        tracker = (await ld.ai.completion_config("chat", ADA)).create_tracker()
+        parent: Any = {"a tracker": tracker, "a run": tracker.run(), "an id": tracker.run_id}[kind]
+        verdict = await judge.evaluate("Hi", "Hello", 0.5, parent=parent)
+        assert verdict.sampled == is_sampled(tracker.run_id, "judge", 0.5)
+
+    @pytest.mark.parametrize(
+        ("given", "what"), [((None, "Hello"), "input_text"), (("Hi", object()), "output_text")]
+    )
+    async def test_what_is_no_text_is_not_judged(self, given: Any, what: str) -> None:
+        """It raises at once, and nobody is asked."""
+        judge, ld, court = await self.a_judge(GOOD)
+        with pytest.raises(TypeError, match=f"{what} must be a text"):
+            await judge.evaluate(*given)
+        assert (court.asked, ld.events) == ([], [])
 
     async def test_a_rate_of_its_own(self) -> None:
         """Given when it is made by hand; the explicit one wins, and a bad one raises."""
@@ -585,6 +630,36 @@ class TestEnds:
         model, ld = await judged(Stray())
         (verdict,) = await (await model.run("Hi")).evaluations
         assert verdict.error_message == "The judge was stopped before it answered."
+        assert ld.ai.stats.failures == {"judge": 1}
+
+    async def test_a_cancelled_wait_inside_one_judge_leaves_the_others_at_work(self) -> None:
+        """Its verdict alone is lost, and the evaluations are not over before the others are."""
+        patient = Patient()
+
+        class Stray:
+            async def run(self, input: Any, output_type: Any = None, *, calls: Any) -> RunnerResult:
+                gone = asyncio.get_running_loop().create_future()
+                gone.cancel()
+                await gone
+                raise AssertionError
+
+        class Mixed:
+            def create_model(self, config: Any, tools: Any = None) -> Any:
+                return Stray() if config.key == "stray" else patient.create_model(config)
+
+        model, ld = await judged(Mixed(), ("stray", 1), ("slow", 1))
+        result = await model.run("Hi")
+        await settle()
+        assert not result.evaluations.done()
+        closing = asyncio.create_task(ld.ai.aclose())
+        await settle()
+        assert not closing.done()
+        patient.go.set()
+        await closing
+        first, second = await result.evaluations
+        assert first.error_message == "The judge was stopped before it answered."
+        assert second.score == 0.75
+        assert [event.key for event in scores(ld)] == ["slow"]
         assert ld.ai.stats.failures == {"judge": 1}
 
 
