@@ -79,11 +79,11 @@ class _Managed(Generic[ConfigT]):
         raw: Any = None,
         parsed: Mapping[str, Any] | None = None,
         *,
-        raised: bool = False,
+        is_whole: bool = True,
     ) -> ManagedResult:
         """What came of a run that is over; an answer that is whole and has a text goes to the judges."""
         metrics = tracker.summary
-        success = not raised and ended_well(metrics)
+        success = is_whole and ended_well(metrics)
         evaluations: Evaluations = NO_EVALUATIONS
         if success and content:
             evaluations = self._evaluator.evaluate(tracker, messages, content)

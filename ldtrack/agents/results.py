@@ -29,7 +29,10 @@ class ManagedResult:
     parsed: Mapping[str, Any] | None = None
     """The structured answer, where one was asked for and came."""
     success: bool = True
-    """Whether the answer is whole: not failed, cancelled or cut short. Known even where recording failed."""
+    """Whether the answer is whole: not failed, cancelled, cut short, or closed before its end.
+
+    Known even where recording failed.
+    """
     evaluations: Evaluations = NO_EVALUATIONS
     """What the judges say: ``await result.evaluations``, as often as you like."""
 

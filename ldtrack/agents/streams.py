@@ -6,15 +6,17 @@ what comes of it is known afterwards.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import attrs
 
 from ldtrack.agents.results import ManagedResult
 from ldtrack.core.models import LDMessage
+from ldtrack.core.values import Ending
 from ldtrack.exceptions import MisuseError
 from ldtrack.running import StreamingRunner
 from ldtrack.tracking.graph_tracker import GraphTracker
@@ -30,7 +32,7 @@ class MakeResult(Protocol):
     """Says what came of a run that is over."""
 
     def __call__(
-        self, tracker: Tracker, messages: Sequence[LDMessage], content: str, *, raised: bool
+        self, tracker: Tracker, messages: Sequence[LDMessage], content: str, *, is_whole: bool
     ) -> ManagedResult: ...
 
 
@@ -53,6 +55,29 @@ class Known(Generic[R]):
     """What a stream and the generator behind it share: if they knew each other, neither would be dropped."""
 
     result: R | None = None
+    unread: Callable[[], R] | None = None
+    """Settles a run that nobody has read from, and says what came of it."""
+
+
+@attrs.define(eq=False)
+class _Reading:
+    """A task's wait for what is said next, which another task may end by closing the stream."""
+
+    task: asyncio.Task[Any]
+    cancelling: int
+    is_over: asyncio.Event | None = None
+    """There once somebody wants it to be over."""
+
+    async def stop(self) -> None:
+        """End the wait, and see it end; cancelling this does not change that."""
+        if self.is_over is None:
+            self.is_over = asyncio.Event()
+            self.task.cancel()
+        await self.is_over.wait()
+
+    def take_back(self) -> bool:
+        """Undo the cancellation that ended the wait, if one did; whether there was no other."""
+        return self.is_over is not None and self.task.uncancel() <= self.cancelling
 
 
 class RunStream(Generic[T, R]):
@@ -62,7 +87,7 @@ class RunStream(Generic[T, R]):
     ``async with``, cancellation, garbage collection, the end of the event loop.
     """
 
-    __slots__ = ("__weakref__", "_items", "_known", "_tracker")
+    __slots__ = ("__weakref__", "_items", "_known", "_reading", "_tracker")
 
     def __init__(
         self, items: AsyncGenerator[T, None], known: Known[R], tracker: Tracker | GraphTracker
@@ -70,6 +95,7 @@ class RunStream(Generic[T, R]):
         self._items = items
         self._known = known
         self._tracker = tracker
+        self._reading: _Reading | None = None
 
     def __repr__(self) -> str:
         kind = "graph run" if isinstance(self._tracker, GraphTracker) else "run"
@@ -92,11 +118,36 @@ class RunStream(Generic[T, R]):
 
     async def __anext__(self) -> T:
         """What is said next; cancelling the wait ends the run as cancelled."""
-        return await self._items.__anext__()
+        task = asyncio.current_task()
+        if task is None or self._reading is not None:
+            return await self._items.__anext__()  # which tells off a second reader
+        reading = self._reading = _Reading(task, task.cancelling())
+        try:
+            item = await self._items.__anext__()
+            if reading.is_over is not None:
+                await self._items.aclose()
+                raise StopAsyncIteration  # noqa: TRY301 - its runner has survived being stopped
+        except BaseException as error:
+            if reading.take_back() and isinstance(error, asyncio.CancelledError):
+                raise StopAsyncIteration from None
+            raise
+        finally:
+            self._reading = None
+            if reading.is_over is not None:
+                reading.is_over.set()
+        return item
 
     async def aclose(self) -> None:
-        """Stop reading, close what is open and settle; a cancelled close settles all the same."""
+        """Stop reading, close what is open and settle; a cancelled close settles all the same.
+
+        A task that waits for what is said next is told that there is nothing more.
+        """
+        reading, known = self._reading, self._known
+        if reading is not None and reading.task is not asyncio.current_task():
+            await reading.stop()
         await self._items.aclose()
+        if known.result is None and known.unread is not None:
+            known.result = known.unread()
 
     async def __aenter__(self) -> Self:
         """Nothing is begun before the first read; there is no wait to cancel."""
@@ -109,7 +160,7 @@ class RunStream(Generic[T, R]):
         traceback: TracebackType | None,
     ) -> None:
         """Stop reading; a cancelled close has settled all the same."""
-        await self._items.aclose()
+        await self.aclose()
 
 
 class ManagedStream(RunStream[str, ManagedResult]):
@@ -122,7 +173,12 @@ def stream_of(
     runner: StreamingRunner, tracker: Tracker, turn: Turn, make_result: MakeResult
 ) -> ManagedStream:
     """A stream of what the runner says; nothing is begun yet."""
-    known: Known[ManagedResult] = Known()
+
+    def unread() -> ManagedResult:
+        tracker.run()._settle(Ending.CANCELLED)  # noqa: SLF001 - entered, it would say how long nothing took
+        return make_result(tracker, (), "", is_whole=False)
+
+    known: Known[ManagedResult] = Known(unread=unread)
     return ManagedStream(_texts_of(runner, tracker, turn, make_result, known), known, tracker)
 
 
@@ -135,7 +191,7 @@ async def _texts_of(
 ) -> AsyncGenerator[str, None]:
     messages = turn.begin()
     parts: list[str] = []
-    raised = True
+    is_whole, was_closed = False, False
     try:
         async with tracker.run() as run:
             try:
@@ -144,11 +200,12 @@ async def _texts_of(
                         parts.append(_text(text, runner))
                         yield text
             except GeneratorExit:
-                # Nobody reads on. Whether anything was missed, the last of the run's calls knows.
-                pass
-        raised = False
+                # Nobody reads on. What LaunchDarkly is told, the last of the run's calls knows: frameworks
+                # run ahead. But what was read is not known to be the whole answer.
+                was_closed = True
+        is_whole = not was_closed
     finally:
-        result = known.result = make_result(tracker, messages, "".join(parts), raised=raised)
+        result = known.result = make_result(tracker, messages, "".join(parts), is_whole=is_whole)
         turn.end(result)
 
 

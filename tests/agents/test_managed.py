@@ -244,6 +244,39 @@ class TestStreams:
         assert runners.asked == []
         assert ld.events == []
 
+    @pytest.mark.parametrize("ends", ["aclose", "async with"])
+    async def test_a_stream_that_is_closed_unread_is_cancelled(self, ends: str) -> None:
+        """It has a result like any other; LaunchDarkly hears nothing of a run that never began."""
+        model, ld = await a_model("Hello there.")
+        stream = model.stream("Hi")
+        if ends == "aclose":
+            await stream.aclose()
+        else:
+            async with stream:
+                pass
+        result = stream.result
+        assert (result.content, result.success) == ("", False)
+        assert result.metrics.outcome is Outcome.CANCELLED
+        assert await result.evaluations == ()
+        assert [text async for text in stream] == []
+        assert stream.result is result
+        assert ld.events == []
+
+    async def test_closing_unread_leaves_a_conversation_to_whoever_has_the_turn(self) -> None:
+        """A stream that was refused its turn ends as well, and ends nobody else's."""
+        model, _ = await a_model("One.")
+        conversation = model.conversation()
+        first = asyncio.create_task(conversation.run("First"))
+        await asyncio.sleep(0)
+        with pytest.raises(MisuseError, match="middle of a turn"):
+            async with conversation.stream("Second") as refused:
+                await anext(refused)
+        assert refused.result.metrics.outcome is Outcome.CANCELLED
+        with pytest.raises(MisuseError, match="middle of a turn"):
+            await conversation.run("Third")
+        await first
+        assert [message.content for message in conversation.messages] == ["First", "One."]
+
     async def test_there_is_no_result_before_the_end(self) -> None:
         """It says so, and has one however the stream ends."""
         model, _ = await a_model("Hello there.")
@@ -278,6 +311,37 @@ class TestStreams:
             await anext(stream)
         assert stream.result.metrics.outcome is Outcome.SUCCESS
         assert "generation:success" in ld.names()
+
+    async def test_closing_before_the_runner_is_done_is_no_answer(self) -> None:
+        """Its call went well, and LaunchDarkly is told so; but a fragment is no turn, and not judged."""
+
+        class Ahead:
+            async def run(self, input: Any, output_type: Any = None, *, calls: Any) -> RunnerResult:
+                raise NotImplementedError
+
+            async def stream(self, input: Any, *, calls: Any) -> AsyncGenerator[str, None]:
+                await calls.call(asyncio.sleep(0, "an answer"))
+                for word in ("one ", "two ", "three"):
+                    yield word
+
+        judged = {**FLAG, "judgeConfiguration": {"judges": [{"key": "judge", "samplingRate": 1}]}}
+        judge = {**FLAG, "_ldMeta": {"enabled": True, "mode": "judge"}, "evaluationMetricKey": "kindness"}
+        judge["provider"] = {"name": "court"}
+        court = FakeRunners({"score": 1, "reasoning": "Fine."})
+        ld = recording({"chat": judged, "judge": judge}, runners={"acme": Making(Ahead()), "court": court})
+        model = await ld.ai.create_model("chat", ADA)
+        assert model is not None
+        conversation = model.conversation()
+        async with conversation.stream("Hi") as stream:
+            await anext(stream)
+        assert (stream.result.content, stream.result.success) == ("one ", False)
+        assert len(conversation.messages) == 0
+        assert (await stream.result.evaluations, court.asked) == ((), [])
+        assert ld.names() == ["duration:total", "generation:success"]
+        assert [text async for text in conversation.stream("Hi")] == ["one ", "two ", "three"]
+        assert "one two three" in str(conversation.messages)
+        await ld.ai.aclose()
+        assert len(court.asked) == 1
 
     async def test_a_stream_that_is_dropped_settles(self) -> None:
         """Garbage collection is an exit like any other."""
