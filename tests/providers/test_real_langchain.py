@@ -341,6 +341,36 @@ class TestAgents:
         self.check(tracked)
         assert isinstance(tracked.chunks[0][0], tuple)
 
+    @pytest.mark.parametrize("mode", ["updates", "values"])
+    async def test_states_of_subgraphs(self, mode: str) -> None:
+        """One mode only: nothing else carries the usage."""
+        served = chat_calls_answer("Bern", "Rom"), chat_answer("Sunny")
+        tracked = await tracked_stream(agent(*served).astream(ASKED, stream_mode=mode, subgraphs=True))
+        self.check(tracked)
+        assert isinstance(tracked.chunks[0][0], tuple)
+
+    @pytest.mark.parametrize("subgraphs", [False, True])
+    @pytest.mark.parametrize("mode", ["updates", "values"])
+    async def test_agents_as_nodes(self, mode: str, subgraphs: bool) -> None:
+        """The second one's update repeats what the first one said; before them, a node says nothing."""
+        graph = pytest.importorskip("langgraph.graph", reason=why)
+        steps = [
+            ("prepare", lambda _: None),
+            ("first", agent(chat_answer("Sunny"))),
+            ("second", agent(chat_answer("Rainy"))),
+        ]
+        built = graph.StateGraph(graph.MessagesState).add_sequence(steps)
+        source = built.add_edge(graph.START, "prepare").compile()
+        tracked = await tracked_stream(source.astream(ASKED, stream_mode=mode, subgraphs=subgraphs))
+        assert tracked.usage == USAGE + USAGE
+
+    async def test_answers_of_a_batch_as_they_come(self) -> None:
+        """Each with its place before it."""
+        model = langchain_openai_model(chat_answer("Sunny"), chat_answer("Rainy"))
+        tracked = await tracked_stream(model.abatch_as_completed(["a", "b"]))
+        assert sorted(at for at, _ in tracked.chunks) == [0, 1]
+        assert tracked.usage == USAGE + USAGE
+
     @LOOPS
     async def test_a_stream_of_events(self, answers: Any, options: Any) -> None:
         """Chunks, the whole message after them, and the state after that: counted once."""
