@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from ldtrack.configs.types import AIAgentConfig, AICompletionConfig, AIJudgeConfig
 from ldtrack.core.models import LDMessage
+from ldtrack.core.values import LDAIMetrics
 from ldtrack.running import Calls, RunnerResult, Schema, Tools
 
 __all__ = ["FakeRunner", "FakeRunners"]
@@ -29,7 +30,8 @@ class FakeRunners:
 
     An answer is a text, a mapping (what a structured answer holds) or an exception, which is raised; the last
     one is given again as often as it is asked for. Or give one function that is shown the messages. The
-    usage it reports is the number of words.
+    usage it reports is the number of words. A text that is no JSON object fails where a structured answer
+    was asked for.
     """
 
     def __init__(self, *answers: Answer | Callable[[Messages], Answer]) -> None:
@@ -68,8 +70,13 @@ class FakeRunner:
     ) -> RunnerResult:
         """Give the next answer; cancelling passes."""
         answer = await calls.call(self._answer((*self._opening, *input)))
-        parsed = answer["parsed"] if output_type is not None else None
-        return RunnerResult(content=answer["content"], raw=answer, parsed=parsed)
+        content = answer["content"]
+        if output_type is None or not content:
+            return RunnerResult(content=content, raw=answer)
+        parsed = _parsed(content)
+        # What is not what was asked for is of no use to whoever asked, so the run has failed.
+        metrics = LDAIMetrics(success=False) if parsed is None else None
+        return RunnerResult(content=content, raw=answer, parsed=parsed, metrics=metrics)
 
     async def stream(self, input: Sequence[LDMessage], *, calls: Calls) -> AsyncGenerator[str, None]:
         """Give the next answer word by word; cancelling passes."""
@@ -87,7 +94,6 @@ class FakeRunner:
         usage = {"input_tokens": _words_in(*(message.content for message in messages))}
         return {
             "content": text,
-            "parsed": None if isinstance(answer, str) else dict(answer),
             "usage": {**usage, "output_tokens": _words_in(text)},
             "finish_reason": "stop",
         }
@@ -98,6 +104,14 @@ class FakeRunner:
             yield {"content": word if at == 0 else f" {word}"}
             await asyncio.sleep(0)
         yield {"usage": answer["usage"], "finish_reason": "stop"}
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) else None
 
 
 def _words_in(*texts: str) -> int:
