@@ -76,7 +76,8 @@ async def tracked(ld: Recording, chunks: list[Any], **options: Any) -> Tracker:
         ([None], OPENAI),
         ([{"choices": [], "model": "m"}], OPENAI),
         ([FILTERED], OPENAI),
-        ([{"usageMetadata": {"promptTokenCount": 10}, "modelVersion": "g"}], GEMINI),
+        ([{"candidates": [{"content": {"role": "model"}, "index": 0}]}], GEMINI),
+        ([{"responseId": "r", "modelVersion": "g"}], GEMINI),
     ],
     ids=[
         "a node without messages",
@@ -87,6 +88,7 @@ async def tracked(ld: Recording, chunks: list[Any], **options: Any) -> Tracker:
         "nothing at all",
         "no choices",
         "results of a filter",
+        "a candidate without text",
         "no candidates",
     ],
 )
