@@ -449,6 +449,17 @@ async def test_nodes_whose_keys_make_odd_or_equal_tool_names() -> None:
     assert [handoffs.target(name) for name in names] == ["a.b", "a_b", "x" * 90]
 
 
+async def test_nodes_whose_keys_look_like_a_numbered_name() -> None:
+    """A number that is taken is not given again."""
+    from ldtrack.providers.runners.handoffs import Handoffs
+
+    kit = LangGraphKit("a_b_2>a_b a_b_2>a.b a_b>a_b_2 a.b>a_b_2", {})
+    handoffs = Handoffs.of((await kit.graph()).graph)
+    names = {tool.name for node in ("a_b_2", "a_b") for tool in handoffs.tools(node)}
+    assert len(names) == 3
+    assert {handoffs.target(name) for name in names} == {"a_b_2", "a_b", "a.b"}
+
+
 async def test_who_runs_a_graph_is_decided_by_its_root_s_provider() -> None:
     """OpenAI's runs on its Agents SDK, unless a node is another provider's; then LangGraph does."""
 

@@ -5,6 +5,7 @@ Rule for this file: names and descriptions, from a graph's definition alone; no 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -104,11 +105,11 @@ def _onward_in(graph: AgentGraphDefinition) -> dict[str, str]:
 def _names_of(graph: AgentGraphDefinition) -> dict[str, str]:
     """A name for each node that every provider accepts, and no two are alike."""
     names: dict[str, str] = {}
-    for number, key in enumerate(graph.nodes):
-        name = (PREFIX + _FORBIDDEN.sub("_", key))[:_LONGEST]
-        if name in names.values():
-            name = f"{name[: _LONGEST - 4]}_{number}"
-        names[key] = name
+    for at, key in enumerate(graph.nodes):
+        plain = (PREFIX + _FORBIDDEN.sub("_", key))[:_LONGEST]
+        numbered = (f"{plain[: _LONGEST - 1 - len(str(number))]}_{number}" for number in itertools.count(at))
+        taken = {*names.values()}
+        names[key] = next(name for name in itertools.chain([plain], numbered) if name not in taken)
     return names
 
 
