@@ -199,3 +199,22 @@ async def test_anthropic_s_blocks_and_forced_tool() -> None:
     assert (result.parsed, result.metrics.tool_calls) == ({"city": "Bern"}, ())
     result = await model.run("Hello", SCHEMA)
     assert (result.content, result.parsed, result.success) == ("No.", None, False)
+
+
+async def test_a_structured_answer_that_langchain_cannot_read_has_failed() -> None:
+    """What was filled in is there to read, whichever way it was wrong."""
+    call = {"id": "c", "type": "function", "function": {"name": "structured_output", "arguments": '{"ci'}}
+
+    class ByTool(ChatOpenAI):
+        def with_structured_output(self, *args: Any, **options: Any) -> Any:
+            return super().with_structured_output(*args, method="function_calling", **options)
+
+    def make(_config: Any) -> ChatOpenAI:
+        server = FakeServer(chat_answer(None, tool_calls=[call]))
+        client = server.client_for(openai)
+        key = pydantic.SecretStr("none")
+        return ByTool(model="gpt", api_key=key, base_url="http://fake", http_async_client=client)
+
+    model, _ = await a_model(make)
+    result = await model.run("Hello", SCHEMA)
+    assert (result.content, result.parsed, result.success) == ('{"ci', None, False)

@@ -86,7 +86,7 @@ class TestTools:
             '{"ü": [1, null], "where": "ada", "what": "(1+0j)"}',
         ]
 
-    @pytest.mark.parametrize("arguments", ["{", "[1]", "7"])
+    @pytest.mark.parametrize("arguments", ["{", "[1]", "7", pytest.param('{"a":' * 100_000, id="nested")])
     async def test_arguments_that_are_no_object_are_told_to_the_model(self, arguments: str) -> None:
         """The tool is not called."""
         called: list[Any] = []
@@ -94,6 +94,49 @@ class TestTools:
             "The arguments are not a JSON object."
         ]
         assert called == []
+
+    @pytest.mark.parametrize(
+        ("arguments", "wrong"),
+        [
+            ({"city": "Bern", "when": 1}, "got an unexpected keyword argument 'when'"),
+            ("", "missing a required argument: 'city'"),
+        ],
+    )
+    async def test_arguments_that_do_not_fit_are_told_to_the_model(self, arguments: Any, wrong: str) -> None:
+        """One that is invented, and one that is missing; neither kind of function is called."""
+        called: list[str] = []
+
+        async def a(city: str) -> None:
+            called.append(city)
+
+        def b(city: str) -> None:
+            called.append(city)
+
+        answers = await use(box(a=a, b=b), ("a", arguments), ("b", arguments))
+        assert answers == [f"The arguments do not fit: {wrong}."] * 2
+        assert called == []
+
+    async def test_a_type_error_inside_a_tool_is_the_app_s(self) -> None:
+        """It passes as it is."""
+
+        async def a() -> None:
+            raise TypeError("mine")
+
+        with pytest.raises(TypeError, match="mine"):
+            await use(box(a=a, b=print), ("a", {}))
+
+    async def test_a_function_that_does_not_say_what_it_takes_is_called(self) -> None:
+        """Some built in ones do not."""
+        assert await use(box(a=dict, b=print), ("a", {"x": 1})) == ['{"x": 1}']
+
+    async def test_a_plain_function_that_raises_stop_iteration(self) -> None:
+        """It would have been waited for without end."""
+
+        def a() -> Any:
+            return next(iter([]))
+
+        with pytest.raises(RuntimeError, match="a tool raised StopIteration"):
+            await asyncio.wait_for(use(box(a=a, b=print), ("a", {})), 10)
 
     async def test_the_first_error_stops_the_others(self) -> None:
         """It passes as it is, in no group, once the others have ended."""

@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 from ldtrack.core.models import LDMessage, LDTool
+from ldtrack.exceptions import LdtrackError
 from ldtrack.providers.runners.chat import (
+    NO_FINISH_MARK,
     OUTPUT_NAME,
     ChatRunners,
     Said,
@@ -121,7 +123,7 @@ class AnthropicDialect:
             ToolRequest(block.id, block.name, block.input) for block in blocks if block.type == "tool_use"
         ]
         message = {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in blocks]}
-        return Said(text, tuple(requests), message)
+        return Said(text, tuple(requests), message, answer.stop_reason)
 
     def results(self, results: Sequence[tuple[ToolRequest, str]]) -> list[Any]:
         """One message of the user's with a block for each: Anthropic wants them together."""
@@ -152,11 +154,16 @@ class _Gathering:
     def __init__(self, dialect: AnthropicDialect, stream: Any) -> None:
         self._dialect = dialect
         self._stream = stream
+        self._has_begun = False
 
     def add(self, event: Any) -> str:
         """Take in one event; returns the text it brings, if any."""
+        self._has_begun = True
         return event.text if event.type == "text" else ""
 
     def said(self) -> Said:
         """What the whole message says."""
-        return self._dialect.said(self._stream.current_message_snapshot)
+        if not self._has_begun:
+            raise LdtrackError("Anthropic's stream ended without a single event: there is no answer.")
+        said = self._dialect.said(self._stream.current_message_snapshot)
+        return said._replace(finish_reason=said.finish_reason or NO_FINISH_MARK)

@@ -16,16 +16,39 @@ from typing import Any, Final, NamedTuple, Protocol
 from ldtrack.configs.types import AIAgentConfig, AICompletionConfig, AIJudgeConfig
 from ldtrack.core.models import LDMessage
 from ldtrack.core.values import LDAIMetrics
-from ldtrack.exceptions import RoundLimitError
+from ldtrack.exceptions import LdtrackError, RoundLimitError
 from ldtrack.providers.runners.tools import Toolbox, ToolRequest
 from ldtrack.running import Calls, RunnerResult, Schema, Tools
 
-__all__ = ["ChatRunner", "ChatRunners", "Dialect", "Said", "keywords_for", "opening_of", "parameters_of"]
+__all__ = [
+    "NO_FINISH_MARK",
+    "ChatRunner",
+    "ChatRunners",
+    "Dialect",
+    "Said",
+    "keywords_for",
+    "opening_of",
+    "parameters_of",
+]
 
 MAX_ROUNDS: Final = 25
 """How often a model is asked in one run, as in LaunchDarkly's SDK: longer means in circles."""
 
 OUTPUT_NAME: Final = "structured_output"
+
+NO_FINISH_MARK: Final = "no finish mark"
+"""The finish reason of a stream that ended without one."""
+
+_CUT_SHORT: Final = frozenset(
+    {
+        *(NO_FINISH_MARK, "length", "max_tokens", "max_output_tokens", "model_length", "incomplete"),
+        "model_context_window_exceeded",
+    }
+)
+_FILTERED: Final = frozenset(
+    {"content_filter", "content_filtered", "refusal", "guardrail_intervened", "safety"}
+)
+"""Finish reasons after which something is missing, in the words of all providers, in lower case."""
 
 
 class Said(NamedTuple):
@@ -35,6 +58,18 @@ class Said(NamedTuple):
     requests: tuple[ToolRequest, ...]
     message: Any
     """The answer in the provider's terms, to go on with."""
+    finish_reason: str | None = None
+    """In the provider's word; ``None`` if it gives none."""
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the end is missing."""
+        return (self.finish_reason or "").lower() in _CUT_SHORT
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is missing, neither cut nor filtered, so that its requests can be relied on."""
+        return not self.is_cut_short and (self.finish_reason or "").lower() not in _FILTERED
 
 
 class Gathering(Protocol):
@@ -120,20 +155,29 @@ class ChatRunner:
         raise _too_many()
 
     async def _next(self, said: Said) -> list[Any]:
+        if not said.is_whole:
+            raise _unfinished(said)
         results = await self._tools.use(said.requests)
         return [said.message, *self._dialect.results(list(zip(said.requests, results, strict=True)))]
 
 
 def _result_of(said: Said, answer: Any, output_type: Schema | None) -> RunnerResult:
-    if output_type is None or not said.text:
+    if output_type is None or not (said.text or said.is_cut_short):
         return RunnerResult(content=said.text, raw=answer)
     parsed: Any = None
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         parsed = json.loads(said.text)
-    if isinstance(parsed, dict):
+    if isinstance(parsed, dict) and not said.is_cut_short:
         return RunnerResult(content=said.text, raw=answer, parsed=parsed)
     # Cut short, or never what was asked for: of no use to whoever asked, so the run has failed.
     return RunnerResult(content=said.text, raw=answer, metrics=LDAIMetrics(success=False))
+
+
+def _unfinished(said: Said) -> LdtrackError:
+    return LdtrackError(
+        f"The model's answer was cut short ({said.finish_reason}) while it asked for tools: none of them was "
+        "called, since their arguments may be incomplete."
+    )
 
 
 def _too_many() -> RoundLimitError:

@@ -13,8 +13,15 @@ from typing import Any, Final
 
 from ldtrack.core.models import LDMessage, LDTool
 from ldtrack.exceptions import MisuseError
-from ldtrack.providers.runners.chat import OUTPUT_NAME, ChatRunners, Said, parameters_of
-from ldtrack.providers.runners.tools import NO_PARAMETERS, Toolbox, ToolRequest, provider_tools
+from ldtrack.providers.langchain import read_message
+from ldtrack.providers.runners.chat import NO_FINISH_MARK, OUTPUT_NAME, ChatRunners, Said, parameters_of
+from ldtrack.providers.runners.tools import (
+    NO_PARAMETERS,
+    Toolbox,
+    ToolRequest,
+    arguments_of,
+    provider_tools,
+)
 from ldtrack.running import Schema
 
 __all__ = ["LangChainDialect", "LangChainRunners", "langchain_provider", "model_of"]
@@ -103,11 +110,10 @@ class LangChainDialect:
         schema = {"title": OUTPUT_NAME, "description": "The answer.", **output_type}
         answer = await self._model.with_structured_output(schema, include_raw=True).ainvoke([*talk])
         message, filled = answer["raw"], answer["parsed"]
-        if filled is None:
-            return message
-        return message.model_copy(
-            update={"content": json.dumps(filled, ensure_ascii=False), "tool_calls": []}
-        )
+        spoilt = "".join(call["args"] or "" for call in message.invalid_tool_calls)
+        text = spoilt if filled is None else json.dumps(filled, ensure_ascii=False)
+        content = {"content": text} if text else {}
+        return message.model_copy(update={"tool_calls": [], "invalid_tool_calls": [], **content})
 
     def open(self, talk: Sequence[Any]) -> AsyncIterator[Any]:
         """The model's message in chunks; OpenAI's models report usage only on request."""
@@ -120,8 +126,9 @@ class LangChainDialect:
 
     def said(self, answer: Any) -> Said:
         """What a message says."""
-        requests = [ToolRequest(call["id"] or "", call["name"], call["args"]) for call in answer.tool_calls]
-        return Said(_text_of(answer), tuple(requests), answer)
+        reading = read_message(answer)
+        reason = None if reading is None else reading.finish_reason
+        return Said(_text_of(answer), tuple(map(_request, _calls_of(answer))), answer, reason)
 
     def results(self, results: Sequence[tuple[ToolRequest, str]]) -> list[Any]:
         """A tool's message for each."""
@@ -140,6 +147,16 @@ def _tool(tool: LDTool) -> dict[str, Any]:
         "parameters": parameters or dict(NO_PARAMETERS),
     }
     return {"type": "function", "function": function}
+
+
+def _calls_of(message: Any) -> list[Any]:
+    """What is asked for, as the model wrote it: LangChain mends what is cut, and sets bad JSON apart."""
+    return getattr(message, "tool_call_chunks", None) or [*message.tool_calls, *message.invalid_tool_calls]
+
+
+def _request(call: Any) -> ToolRequest:
+    arguments = call["args"]
+    return ToolRequest(call["id"] or "", call["name"] or "", "" if arguments is None else arguments)
 
 
 def _text_of(message: Any) -> str:
@@ -163,5 +180,9 @@ class _Gathering:
         return _text_of(chunk)
 
     def said(self) -> Said:
-        """What all chunks amount to."""
-        return Said("", (), None) if self._sum is None else self._dialect.said(self._sum)
+        """What all chunks amount to; not every provider gives a reason, so whole arguments do as well."""
+        if self._sum is None:
+            return Said("", (), None)
+        said = self._dialect.said(self._sum)
+        is_whole = all(call.arguments != "" and arguments_of(call) is not None for call in said.requests)
+        return said if said.finish_reason or is_whole else said._replace(finish_reason=NO_FINISH_MARK)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ldtrack.core.models import LDMessage, LDTool
 from ldtrack.providers.runners.chat import (
+    NO_FINISH_MARK,
     OUTPUT_NAME,
     ChatRunners,
     Said,
@@ -86,14 +87,15 @@ class OpenAIDialect:
         """What the first choice says."""
         if not answer.choices:
             return Said("", (), None)
-        message = answer.choices[0].message
+        choice = answer.choices[0]
+        message = choice.message
         calls = message.tool_calls or ()
         requests = [
             ToolRequest(call.id, call.function.name, call.function.arguments)
             for call in calls
             if call.type == "function"
         ]
-        return _said(message.content or "", requests)
+        return _said(message.content or "", requests, choice.finish_reason)
 
     def results(self, results: Sequence[tuple[ToolRequest, str]]) -> list[Any]:
         """A message of the role ``tool`` for each."""
@@ -113,14 +115,14 @@ def _tool(tool: LDTool) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _said(text: str, requests: Sequence[ToolRequest]) -> Said:
+def _said(text: str, requests: Sequence[ToolRequest], finish_reason: str | None) -> Said:
     message: dict[str, Any] = {"role": "assistant", "content": text or None}
     if requests:
         message["tool_calls"] = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in requests
         ]
-    return Said(text, tuple(requests), message)
+    return Said(text, tuple(requests), message, finish_reason)
 
 
 class _Gathering:
@@ -129,12 +131,17 @@ class _Gathering:
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
+        self._finish_reason = NO_FINISH_MARK
 
     def add(self, chunk: Any) -> str:
         """Take in one chunk; returns the text it brings, if any."""
         if not chunk.choices or chunk.choices[0].index:
             return ""
-        delta = chunk.choices[0].delta
+        choice = chunk.choices[0]
+        self._finish_reason = choice.finish_reason or self._finish_reason
+        delta = choice.delta
+        if delta is None:  # what Azure's filter says afterwards of a text that has been sent
+            return ""
         for call in delta.tool_calls or ():
             known = self._calls.setdefault(call.index, {"id": "", "name": "", "arguments": ""})
             known["id"] = call.id or known["id"]
@@ -148,4 +155,5 @@ class _Gathering:
 
     def said(self) -> Said:
         """What all chunks amount to."""
-        return _said("".join(self._texts), [ToolRequest(**call) for call in self._calls.values()])
+        requests = [ToolRequest(**call) for call in self._calls.values()]
+        return _said("".join(self._texts), requests, self._finish_reason)

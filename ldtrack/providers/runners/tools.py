@@ -17,7 +17,7 @@ import attrs
 from ldtrack.core.models import LDTool, ModelConfig
 from ldtrack.running import Tools
 
-__all__ = ["ToolRequest", "Toolbox", "provider_tools"]
+__all__ = ["ToolRequest", "Toolbox", "arguments_of", "provider_tools"]
 
 log: Final = logging.getLogger("ldtrack")
 
@@ -81,29 +81,55 @@ class Toolbox:
         function = (self._functions or {}).get(request.name)
         if function is None:
             return f"There is no tool named {request.name!r}."
-        arguments = _parsed(request.arguments)
+        arguments = arguments_of(request)
         if arguments is None:
             return "The arguments are not a JSON object."
+        misfit = _misfit(function, arguments)
+        if misfit is not None:
+            return f"The arguments do not fit: {misfit}."
         result = await _called(function, arguments)
         return result if isinstance(result, str) else json.dumps(result, default=str, ensure_ascii=False)
 
 
-def _parsed(arguments: str | Mapping[str, Any]) -> Mapping[str, Any] | None:
+def arguments_of(request: ToolRequest) -> Mapping[str, Any] | None:
+    """The arguments of a request; ``None`` if they are no JSON object."""
+    arguments = request.arguments
     if isinstance(arguments, Mapping):
         return arguments
     try:
         parsed = json.loads(arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None
+
+
+def _misfit(function: Callable[..., Any], arguments: Mapping[str, Any]) -> str | None:
+    """Why a tool cannot be called with these arguments; ``None`` if it can, or does not say what it takes."""
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):
+        return None
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        return str(error)
+    return None
 
 
 async def _called(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     """What a tool returns; one that is no coroutine function may block, and so has a thread to itself."""
     if _is_async(function):
         return await function(**arguments)
-    result = await asyncio.to_thread(function, **arguments)
+    result = await asyncio.to_thread(_in_thread, function, arguments)
     return await result if isinstance(result, Awaitable) else result
+
+
+def _in_thread(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    try:
+        return function(**arguments)
+    except StopIteration as error:
+        # No future can hold one: whoever awaits it would wait forever. Of coroutines Python says the same.
+        raise RuntimeError("a tool raised StopIteration") from error
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
