@@ -37,7 +37,7 @@ class Conversation:
     def __init__(self, managed: _Managed, history: Sequence[LDMessage] = ()) -> None:
         self._managed = managed
         self._messages = messages_of(history) if history else ()
-        self._is_busy = False
+        self._turn: object | None = None
 
     def __repr__(self) -> str:
         return f"<Conversation of {len(self._messages)} messages with {self._managed!r}>"
@@ -50,31 +50,38 @@ class Conversation:
     async def run(self, input: str | Sequence[LDMessage], output_type: Schema | None = None) -> ManagedResult:
         """Take a turn; provider errors pass. Cancelling stops it and leaves the history as it was."""
         asked = messages_of(input)
-        history = self._begin(asked)
+        turn = object()
+        history = self._begin(turn, asked)
         try:
             result = await self._managed.run(history, output_type)
             self._keep(asked, result)
         finally:
-            self._is_busy = False
+            self._turn = None
         return result
 
     def stream(self, input: str | Sequence[LDMessage]) -> ManagedStream:
-        """Take a turn that streams; it begins at the first read, and lasts until the stream is over."""
-        asked = messages_of(input)
+        """Take a turn that streams, from the first read until the stream is over, or nobody holds it."""
+        asked, turn = messages_of(input), object()
 
         def end(result: ManagedResult) -> None:
-            self._is_busy = False
-            self._keep(asked, result)
+            if self._turn is turn:
+                self._turn = None
+                self._keep(asked, result)
 
-        return self._managed._stream(Turn(lambda: self._begin(asked), end))  # noqa: SLF001 - one thing in two files
+        def drop() -> None:
+            # It settles soon, in its loop. The next turn need not wait: what is dropped is never kept.
+            if self._turn is turn:
+                self._turn = None
 
-    def _begin(self, asked: Sequence[LDMessage]) -> tuple[LDMessage, ...]:
-        if self._is_busy:
+        return self._managed._stream(Turn(lambda: self._begin(turn, asked), end, drop))  # noqa: SLF001 - one thing in two files
+
+    def _begin(self, turn: object, asked: Sequence[LDMessage]) -> tuple[LDMessage, ...]:
+        if self._turn is not None:
             raise MisuseError(
-                "this conversation is in the middle of a turn: wait for it to end, or begin another with "
-                "conversation(), since answers to concurrent questions have no order"
+                "this conversation is in the middle of a turn: wait for it to end, close its stream, or "
+                "begin another with conversation(), since answers to concurrent questions have no order"
             )
-        self._is_busy = True
+        self._turn = turn
         return (*self._messages, *asked)
 
     def _keep(self, asked: Sequence[LDMessage], result: ManagedResult) -> None:

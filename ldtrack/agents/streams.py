@@ -36,7 +36,7 @@ class MakeResult(Protocol):
     ) -> ManagedResult: ...
 
 
-def _nothing(_result: ManagedResult) -> None:
+def _nothing(*_: object) -> None:
     """Nobody wants to know."""
 
 
@@ -48,6 +48,8 @@ class Turn:
     """Called at the first read."""
     end: Callable[[ManagedResult], None] = _nothing
     """Called once it is over, however it ended."""
+    drop: Callable[[], None] = _nothing
+    """Called when nobody can read on any more, perhaps before it is over, and perhaps before it began."""
 
 
 @attrs.define(eq=False)
@@ -57,6 +59,8 @@ class Known(Generic[R]):
     result: R | None = None
     unread: Callable[[], R] | None = None
     """Settles a run that nobody has read from, and says what came of it."""
+    dropped: Callable[[], None] = _nothing
+    """Called when the stream is dropped before its end."""
 
 
 @attrs.define(eq=False)
@@ -162,6 +166,10 @@ class RunStream(Generic[T, R]):
         """Stop reading; a cancelled close has settled all the same."""
         await self.aclose()
 
+    def __del__(self) -> None:
+        if self._known.result is None:
+            self._known.dropped()
+
 
 class ManagedStream(RunStream[str, ManagedResult]):
     """The texts of one answer as they come. Single use; made by ``ManagedModel.stream``."""
@@ -178,7 +186,7 @@ def stream_of(
         tracker.run()._settle(Ending.CANCELLED)  # noqa: SLF001 - entered, it would say how long nothing took
         return make_result(tracker, (), "", is_whole=False)
 
-    known: Known[ManagedResult] = Known(unread=unread)
+    known: Known[ManagedResult] = Known(unread=unread, dropped=turn.drop)
     return ManagedStream(_texts_of(runner, tracker, turn, make_result, known), known, tracker)
 
 

@@ -446,6 +446,38 @@ class TestConversations:
         conversation.stream("never read")
         assert (await conversation.run("First")).content == "One."
 
+    async def test_a_stream_that_is_dropped_frees_its_turn_at_once(self) -> None:
+        """The next turn need not wait until the dropped one has settled, nor does that disturb it later."""
+        model, ld = await a_model("Two words.")
+        conversation = model.conversation()
+        async for _ in conversation.stream("First"):
+            break
+        second = conversation.stream("Second")
+        assert await anext(second) == "Two"
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert ld.names() == ["duration:total", "tokens:ttf"], "the dropped one has settled"
+        with pytest.raises(MisuseError, match="middle of a turn"):
+            await conversation.run("Third")
+        assert [text async for text in second] == [" words."]
+        assert [message.content for message in conversation.messages] == ["Second", "Two words."]
+
+    async def test_a_refused_stream_that_is_dropped_leaves_the_turn_to_the_other(self) -> None:
+        """Whoever has no turn cannot end it."""
+        model, _ = await a_model("Two words.")
+        conversation = model.conversation()
+        first = conversation.stream("First")
+        await anext(first)
+        refused = conversation.stream("Second")
+        with pytest.raises(MisuseError, match="close its stream, or begin another"):
+            await anext(refused)
+        del refused
+        gc.collect()
+        with pytest.raises(MisuseError, match="middle of a turn"):
+            await conversation.run("Third")
+        assert [text async for text in first] == [" words."]
+        assert [message.content for message in conversation.messages] == ["First", "Two words."]
+
     @pytest.mark.parametrize("stops", ["fails", "is cancelled", "is closed"])
     async def test_a_turn_that_does_not_succeed_leaves_no_trace(self, stops: str) -> None:
         """Neither question nor half an answer; the next turn may begin at once."""
