@@ -66,11 +66,22 @@ class LangChainReader:
             return _read_closely(item)
         generations = items(field(item, "generations"))
         if generations:
-            rows = generations if isinstance(generations[0], list | tuple) else (generations,)
-            return read_messages(
-                [(str(at), _message_in(one)) for at, row in enumerate(rows) for one in items(row)]
-            )
+            return _read_result(generations)
         return read_message(_message_in(item))
+
+
+def _read_result(generations: Sequence[Any]) -> Reading | None:
+    """What a result says: each row is a call, whose choices repeat its usage; all of it is of one step."""
+    rows = generations if isinstance(generations[0], list | tuple) else (generations,)
+    reading = read_messages(
+        [(str(at), _message_in(one)) for at, row in enumerate(rows) for one in items(row)]
+    )
+    if reading is None or not reading.parts:
+        return reading
+    usage = UsageReport()
+    for of_row in dict(reading.parts).values():
+        usage = usage.plus(of_row)
+    return reading._replace(usage=usage, parts=())
 
 
 def is_message(item: object) -> bool:
