@@ -182,11 +182,19 @@ def stream_of(
 ) -> ManagedStream:
     """A stream of what the runner says; nothing is begun yet."""
 
-    def unread() -> ManagedResult:
+    def settle() -> None:
         tracker.run()._settle(Ending.CANCELLED)  # noqa: SLF001 - entered, it would say how long nothing took
+
+    def unread() -> ManagedResult:
+        settle()
         return make_result(tracker, (), "", is_whole=False)
 
-    known: Known[ManagedResult] = Known(unread=unread, dropped=turn.drop)
+    def dropped() -> None:
+        turn.drop()
+        if not tracker._slots.is_run:  # noqa: SLF001 - nobody else can tell, and a result is of no use any more
+            settle()
+
+    known: Known[ManagedResult] = Known(unread=unread, dropped=dropped)
     return ManagedStream(_texts_of(runner, tracker, turn, make_result, known), known, tracker)
 
 

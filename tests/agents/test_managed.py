@@ -262,6 +262,17 @@ class TestStreams:
         assert stream.result is result
         assert ld.events == []
 
+    async def test_a_stream_that_is_dropped_unread_is_cancelled(self) -> None:
+        """Whoever has its token can see that."""
+        model, ld = await a_model("Hello there.")
+        stream = model.stream("Hi")
+        tracker = ld.ai.resume(stream.resumption_token, ADA)
+        assert tracker.summary.outcome is None
+        del stream
+        gc.collect()
+        assert str(tracker.summary.outcome) == str(Outcome.CANCELLED)
+        assert ld.events == []
+
     async def test_closing_unread_leaves_a_conversation_to_whoever_has_the_turn(self) -> None:
         """A stream that was refused its turn ends as well, and ends nobody else's."""
         model, _ = await a_model("One.")
