@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["GraphRun"]
 
 
-def _itself(metrics: LDAIMetrics) -> LDAIMetrics:
-    return metrics
-
-
 class GraphRun(GraphTrackMethods):
     """Times one execution of a graph and records it, nodes included, when it is left.
 
@@ -151,7 +147,10 @@ class GraphRun(GraphTrackMethods):
         self.tracker._record_quietly(REDIRECT, ends)
 
     def observe(self, metrics: AIGraphMetrics) -> None:
-        """Take what a framework says of the whole run, its nodes included; it wins over what was measured."""
+        """Take what a framework says of the whole run, its nodes included; it wins over what was measured.
+
+        Of what is said twice, of the run or of a node, the latest counts.
+        """
         if not isinstance(metrics, AIGraphMetrics):
             raise TypeError(
                 f"metrics must be an ldtrack.AIGraphMetrics, not {metrics!r:.80} ({type(metrics).__name__})"
@@ -163,7 +162,7 @@ class GraphRun(GraphTrackMethods):
     def _observe_nodes(self, nodes: Mapping[str, LDAIMetrics]) -> None:
         for key, metrics in nodes.items():
             if key in self.tracker.node_keys:
-                self.node(key).observe(metrics, _itself)
+                self.node(key)._stated = metrics
             else:
                 self._recorder.failed("graph node", KeyError(key))
 

@@ -14,7 +14,7 @@ import attrs
 
 from ldtrack.core.meter import Totals
 from ldtrack.core.settlement import Facts
-from ldtrack.core.values import Ending, Outcome, TokenUsage
+from ldtrack.core.values import Ending, LDAIMetrics, Outcome, TokenUsage
 from ldtrack.exceptions import MisuseError
 from ldtrack.tracking.call import ending_of
 from ldtrack.tracking.run import Run, RunOptions
@@ -36,7 +36,7 @@ class NodeRun(Run):
     duration is the time of all visits, and its outcome that of the last one.
     """
 
-    __slots__ = ("_graph_run", "_open_visits", "_visit_ending", "_visited_ns", "key")
+    __slots__ = ("_graph_run", "_open_visits", "_stated", "_visit_ending", "_visited_ns", "key")
 
     def __init__(
         self, key: str, graph_run: GraphRun, tracker: Tracker, recorder: Recorder, options: RunOptions
@@ -49,7 +49,10 @@ class NodeRun(Run):
         """How long the visits took that are over; ``None`` while there was none."""
         self._visit_ending: Ending | None = None
         """How the latest visit ended; ``None`` where a call of it, still open, will say."""
-        tracker._claim_run()
+        self._stated: LDAIMetrics | None = None
+        """What a framework says of the node: it wins over what was measured."""
+        if not graph_run._is_repeatable:
+            tracker._claim_run()
         self._begin()
 
     def __repr__(self) -> str:
@@ -64,7 +67,9 @@ class NodeRun(Run):
 
     @property
     def usage(self) -> TokenUsage | None:
-        """The tokens that its calls have used."""
+        """The tokens that it has used: as stated, or else those of its calls."""
+        if self._stated is not None and self._stated.tokens is not None:
+            return self._stated.tokens
         return Totals.of([call.meter for call in self._calls]).usage
 
     @property
@@ -96,6 +101,13 @@ class NodeRun(Run):
 
         Returns how the node's run ended, or ``None`` where its calls say so.
         """
+        was_cut_short = error is not None and self._is_at_work
+        measured = self._end_measured(error)
+        if self._stated is None or was_cut_short:
+            return measured
+        return Ending.COMPLETED if self._stated.success else Ending.FAILED
+
+    def _end_measured(self, error: BaseException | None) -> Ending | None:
         if not self._is_at_work:
             return self._visit_ending
         visits = self._open_visits.copy()
@@ -106,11 +118,24 @@ class NodeRun(Run):
         return ending or (self._visit_ending if visits else None)
 
     def _settle_as(self, ending: Ending | None) -> list[Flight]:
-        if self._visited_ns is None and not self._calls:  # somebody only looked at it
+        if self._stated is not None:
+            self.tracker._note_ending(ending)
+        elif self._visited_ns is None and not self._calls:  # somebody only looked at it
             self._is_settled = True
         return self._settle(ending)
 
     def _facts(self, outcome: Outcome) -> Facts:
+        facts, stated = self._measured_facts(outcome), self._stated
+        if stated is None:
+            return facts
+        tool_calls = stated.tool_calls or facts.totals.tool_calls
+        return attrs.evolve(
+            facts,
+            totals=attrs.evolve(facts.totals, usage=self.usage, tool_calls=tool_calls),
+            stated_ms=facts.stated_ms if stated.duration_ms is None else stated.duration_ms,
+        )
+
+    def _measured_facts(self, outcome: Outcome) -> Facts:
         facts = super()._facts(outcome)
         if facts.stated_ms is not None:
             return facts

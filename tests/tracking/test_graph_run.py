@@ -422,6 +422,52 @@ async def test_what_a_framework_leaves_out_is_measured(stage: GraphStage) -> Non
     assert summary.tokens == TokenUsage(input=1, output=2)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+async def test_what_is_stated_of_a_node_replaces_what_was_measured(stage: GraphStage, times: int) -> None:
+    """However often it is stated: tokens, tool calls, duration, outcome, and the graph's tokens."""
+    tracker = stage.new_graph_tracker()
+    told = LDAIMetrics(success=False, duration_ms=5, tokens=TokenUsage(10, 5, 5), tool_calls=("search",))
+    async with tracker.run() as run:
+        with run.visit("router") as node:
+            await node.call(answering(stage, ms=200, usage=(5, 5), tools=("look",)))
+        for _ in range(times):
+            run.observe(AIGraphMetrics(node_metrics={"router": told}))
+    summary = tracker.summary
+    router = summary.node_metrics["router"]
+    assert (router.tokens, summary.tokens) == (TokenUsage(10, 5, 5), TokenUsage(10, 5, 5))
+    assert (router.duration_ms, router.tool_calls) == (5, ("search",))
+    assert (router.success, router.ending) == (False, Ending.FAILED)
+    names = [name for name, _ in stage.of(tracker.node_tracker("router").run_id)]
+    assert names.count("tool_call") == 1
+    stage.assert_clean()
+
+
+async def test_of_what_is_stated_twice_the_latest_counts(stage: GraphStage) -> None:
+    """What the latest leaves out is measured."""
+    tracker = stage.new_graph_tracker()
+    async with tracker.run() as run:
+        with pytest.raises(Boom), run.visit("writer") as node:
+            await node.call(answering(stage, ms=3, usage=(1, 2), tools=("look",)))
+            raise Boom
+        for told in (LDAIMetrics(success=False, tokens=TokenUsage(99)), LDAIMetrics()):
+            run.observe(AIGraphMetrics(node_metrics={"writer": told}))
+    writer = tracker.summary.node_metrics["writer"]
+    assert (writer.tokens, writer.duration_ms, writer.tool_calls) == (TokenUsage(3, 1, 2), 3, ("look",))
+    assert (writer.success, writer.ending) == (True, Ending.COMPLETED)
+
+
+async def test_what_is_stated_of_a_node_does_not_make_up_for_what_cut_it_short(stage: GraphStage) -> None:
+    """It cannot have known."""
+    tracker = stage.new_graph_tracker()
+    with pytest.raises(Boom):
+        async with tracker.run() as run:
+            run.visit("writer").begin()
+            run.observe(AIGraphMetrics(node_metrics={"writer": LDAIMetrics(), "critic": LDAIMetrics()}))
+            raise Boom
+    nodes = tracker.summary.node_metrics
+    assert (nodes["writer"].success, nodes["critic"].success) == (False, True)
+
+
 async def test_a_node_that_is_none_is_counted_and_left_out(stage: GraphStage) -> None:
     """The framework may know helpers of its own; this is no reason to fail."""
     tracker = stage.new_graph_tracker()
@@ -452,6 +498,19 @@ async def test_metrics_of_a_function(stage: GraphStage) -> None:
     # Again: the function is called, and nothing is recorded twice.
     assert await tracker.track_graph_metrics_of(lambda _: None, lambda: "plain") == "plain"
     assert len(stage.of(tracker.run_id)) == 4
+
+
+async def test_metrics_of_two_functions_are_recorded_once(stage: GraphStage) -> None:
+    """The nodes' too; the second function is called, and nothing has failed."""
+    tracker = stage.new_graph_tracker()
+    told = LDAIMetrics(tokens=TokenUsage(3, 1, 2), tool_calls=("search",))
+    metrics = AIGraphMetrics(path=("router",), node_metrics={"router": told})
+    for at in range(2):
+        assert await tracker.track_graph_metrics_of(lambda _: metrics, lambda at=at: at) == at  # type: ignore[misc]  # its default
+    names = [name for name, _ in stage.of(tracker.node_tracker("router").run_id)]
+    assert names == ["generation:success", "tokens:total", "tokens:input", "tokens:output", "tool_call"]
+    assert len(stage.of(tracker.run_id)) == 4
+    assert dict(stage.recorder.failures) == {}
 
 
 async def test_an_extractor_that_fails_takes_nothing_away(stage: GraphStage) -> None:
