@@ -163,12 +163,9 @@ class Evaluator:
         """
         if not result.is_scored:
             return
-        try:
-            flight = tracker._record_quietly(JUDGE_SCORE, result)  # noqa: SLF001 - nobody asked for this one
-            if flight is not None:
-                await landed([flight], self._judging.settle_timeout)
-        except Exception as error:  # noqa: BLE001 - C5: as above
-            self._judging.failed("judge score", error)
+        flight = tracker._record_quietly(JUDGE_SCORE, result)  # noqa: SLF001 - nobody asked for this one
+        if flight is not None:
+            await landed([flight], self._judging.settle_timeout)
 
     @property
     def at_once(self) -> int:

@@ -383,6 +383,14 @@ async def test_a_node_without_a_visit_is_timed_by_its_calls(stage: GraphStage) -
     assert "graph:path" not in dict(stage.of(tracker.run_id))
 
 
+async def test_a_duration_that_a_node_s_only_call_states_is_the_node_s(stage: GraphStage) -> None:
+    """As in any run."""
+    tracker = stage.new_graph_tracker()
+    async with tracker.run() as run:
+        run.node("critic").observe(Chunk("x"), lambda _: LDAIMetrics(duration_ms=9))
+    assert tracker.summary.node_metrics["critic"].duration_ms == 9
+
+
 # What a framework says
 
 
