@@ -16,6 +16,9 @@ __all__ = ["ClockLoop", "play"]
 
 T = TypeVar("T")
 
+TICK = 2e-9
+"""The least by which the clock leaps: it counts nanoseconds."""
+
 
 class ClockLoop(asyncio.SelectorEventLoop):
     """When nobody can go on, the clock leaps to the next timer; without one, the test is stuck, and fails."""
@@ -39,7 +42,8 @@ class _Leaper(selectors.SelectSelector):
         if not ready and timeout is None:
             raise AssertionError("everybody waits, and nobody for the clock")
         if not ready and timeout:
-            self._clock.advance(timeout)
+            # A timer may be due in less than the clock can tell, and would be asked for again for ever.
+            self._clock.advance(max(timeout, TICK))
         return ready
 
 
