@@ -175,6 +175,7 @@ def coverage(session: nox.Session) -> None:
     # Not pytest-cov: our own pytest plugin imports the package before pytest-cov would start to look.
     session.run(
         *("python", "-Im", "coverage", "run", "-m", "pytest", *session.posargs),
+        "--ignore=tests/crash/test_crash.py",  # by the clock, and a session of its own
         env={"HYPOTHESIS_PROFILE": "ci", "LDTRACK_EXPECT_WHEEL": "1"},
     )
     session.run("coverage", "report")
