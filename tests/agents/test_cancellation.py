@@ -138,4 +138,4 @@ async def test_cancelled_at_every_point(kind: type[Kit], scene: Scene) -> None:
         points += 1
     else:
         raise AssertionError(f"the scene was not over after {TOO_LATE} turns")
-    assert points > 10
+    assert points >= 5, "too few to have met every wait: the scene no longer waits for its provider"

@@ -137,6 +137,15 @@ def test_nothing_that_a_terminal_would_interpret(shown) -> None:
     assert "\r" not in shown
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C reaches the children even of what a script started in its background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process on Windows")
 def test_ctrl_c_shows_what_arrived_so_far() -> None:
     """Ctrl-C settles every open run as cancelled, shows the table, and leaves no traceback."""
