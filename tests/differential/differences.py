@@ -488,6 +488,81 @@ _GRAPHS: Final = (
     ),
 )
 
+_MANAGED_GRAPHS: Final = (
+    Difference(
+        "graph-node-order",
+        "The order of a node's events",
+        "Tokens, duration, tool calls, outcome.",
+        "Duration, outcome, tokens, tool calls, as of every run.",
+        "A node's run is one like any other. LaunchDarkly reads no order.",
+    ),
+    Difference(
+        "graph-node-tokens",
+        "A node whose model is asked more than once, on OpenAI's Agents SDK",
+        "Has the tokens of the last request.",
+        "Has those of all.",
+        "All of them are paid for, and the graph's total has them.",
+    ),
+    Difference(
+        "graph-handoffs",
+        "A handoff in a managed graph",
+        "Sends no event: nothing calls `track_handoff_*` and `track_redirect`.",
+        "Sends `handoff_success`, `handoff_failure` or `redirect` when it happens.",
+        "The events exist for it.",
+    ),
+    Difference(
+        "graph-heard",
+        "What a node hears of those before it, on LangGraph",
+        "All of their messages, tool calls included, as if it had said them itself.",
+        "What they said, as from somebody else, signed with the node's key.",
+        "Some providers refuse tool calls of tools that were not offered; a model should know who said what.",
+    ),
+    Difference(
+        "graph-node-config",
+        "The config of a node, on OpenAI's Agents SDK",
+        "Its parameters and tools are not passed on, but for those in `model.parameters.tools`; a preamble "
+        "of OpenAI's is put before its instructions.",
+        "All parameters and tools are passed on, and the instructions are the flag's.",
+        "What is in the flag is what was meant.",
+    ),
+    Difference(
+        "graph-errors",
+        "An error in a managed graph",
+        "Logged, and answered with an empty text. On LangGraph path, nodes and tokens are lost; on OpenAI's "
+        "Agents SDK the graph's tokens, and the duration of the node that failed.",
+        "Recorded with all that happened before, and raised as it is.",
+        "Only the app knows whether to try again; and what failed has cost something, too.",
+    ),
+    Difference(
+        "graph-shapes",
+        "A graph with a cycle, or with paths of uneven length, on OpenAI's Agents SDK",
+        "Fails while it is built: every run is recorded as failed.",
+        "Runs; `OpenAIAgentsRunners(max_turns=...)` bounds it.",
+        "The flag allows it.",
+    ),
+    Difference(
+        "graph-visited-again",
+        "The path of a run that visits a node again, on LangGraph",
+        "Names it once.",
+        "Names it for each visit.",
+        "It is the path that was taken.",
+    ),
+    Difference(
+        "graph-judges",
+        "Judges of a node's config",
+        "Are not asked.",
+        "Look at a sample of its answers, and score the node's run.",
+        "Somebody attached them.",
+    ),
+    Difference(
+        "graph-at-once",
+        "Two runs of one managed graph at the same time, on OpenAI's Agents SDK",
+        "Share what is measured: one gets the nodes of the other, and records them a second time.",
+        "Share nothing.",
+        "A graph is shared by all requests of a service.",
+    ),
+)
+
 DIFFERENCES: Final[dict[str, tuple[Difference, ...]]] = {
     "Flags and configs": _FLAGS,
     "Prompts": _PROMPTS,
@@ -496,6 +571,7 @@ DIFFERENCES: Final[dict[str, tuple[Difference, ...]]] = {
     "Resumption tokens": _TOKENS,
     "Managed models and judges": _MANAGED,
     "Agent graphs": _GRAPHS,
+    "Managed graphs": _MANAGED_GRAPHS,
     "The client": _CLIENT,
 }
 

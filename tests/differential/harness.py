@@ -20,7 +20,7 @@ from ldtrack.testing import ManualClock
 from .flags import FLAGS
 from .sides import Observation, Side, of_official, of_ours
 
-__all__ = ["SCENARIOS", "Scenario", "differs", "play", "same"]
+__all__ = ["SCENARIOS", "Scenario", "clock_module", "differs", "play", "same"]
 
 Play = Callable[[Side], Awaitable[Any]]
 
@@ -39,6 +39,9 @@ class Scenario:
     """What each side is known to do then, in short."""
     changes_data: bool = False
     """Whether the difference is in the data of events that both send."""
+    loosely: bool = False
+    """Whether those events are compared without run ids and in any order, as of graphs, whose runs have an
+    id in one of the two only."""
     options: Mapping[str, Any] = attrs.field(factory=dict)
     """Options of our client."""
 
@@ -63,12 +66,16 @@ def differs(
     ours: list[str],
     flags: Mapping[str, Any] = FLAGS,
     changes_data: bool = False,
+    loosely: bool = False,
 ) -> Callable[[Play], Play]:
     """The SDKs differ as that row of the table says, and each does exactly this."""
 
     def register(does: Play) -> Play:
-        scenario = Scenario(does.__name__, does, flags, row, tuple(official), tuple(ours), changes_data)
-        SCENARIOS.append(scenario)
+        SCENARIOS.append(
+            Scenario(
+                does.__name__, does, flags, row, tuple(official), tuple(ours), changes_data, loosely=loosely
+            )
+        )
         return does
 
     return register
