@@ -224,7 +224,11 @@ class Destination(Protocol):
 
 @runtime_checkable
 class Reader(Protocol):
-    """Knows one provider's chunks and answers."""
+    """Knows one provider's chunks and answers.
+
+    It may have a static ``is_plain(item) -> bool`` besides: whether ``read(item)`` would say no more than
+    ``CONTENT``. Chunks for which that is true are not read; one for which it raises is read.
+    """
 
     wants: Wants
     marks_end: bool

@@ -49,18 +49,24 @@ class OpenAIChatReader:
         choices = items(field(item, "choices"))
         return len(choices) > 0 and _message_of(choices[0]) is not None
 
+    @staticmethod
+    def is_plain(item: Any) -> bool:
+        """Whether this is as nearly all chunks are: one choice, some text, nothing else."""
+        if type(item) is dict:
+            return _is_plain_json(item)
+        if item.usage is not None:
+            return False
+        (choice,) = item.choices
+        if choice.finish_reason is not None:
+            return False
+        delta = choice.delta
+        text = delta.content
+        return delta.tool_calls is None is delta.function_call and type(text) is str and text != ""
+
     def read(self, item: Any) -> Reading | None:
         """What a chunk, a whole answer or the stream helper says."""
         try:
-            # Nearly all chunks: one choice, some text, nothing else.
-            if type(item) is dict:
-                is_plain = _is_plain_json(item)
-            else:
-                (choice,) = item.choices
-                delta = choice.delta
-                text = delta.content
-                beside_text = delta.tool_calls or delta.function_call or choice.finish_reason or item.usage
-                is_plain = type(text) is str and text != "" and not beside_text
+            is_plain = self.is_plain(item)
         except Exception:  # noqa: BLE001 - it has another shape
             is_plain = False
         return CONTENT if is_plain else read_chat(item)
@@ -156,7 +162,8 @@ def calls_in(message: object, place: int) -> Iterator[ToolCall]:
     """The calls that a message names, or a part of one; parts that only add arguments name none.
 
     A call is known by its id, since not everybody who speaks this dialect counts the index up, or sends
-    one; without an id by its index and name, and by how many of them are in one list.
+    one; without an id by its index and name, and by how many of them are in one list. Who repeats the name
+    with every part may send the id with the first one only: so a call with an id says its spot, too.
     """
     spots: list[str] = []
     for call in items(field(message, "tool_calls")):
@@ -165,11 +172,10 @@ def calls_in(message: object, place: int) -> Iterator[ToolCall]:
             tool = field(call, "custom")
         called = name(field(call if tool is None else tool, "name"))
         if called is not None:
-            known = name(field(call, "id"))
-            if known is None:
-                index = count(field(call, "index"))
-                spot = f"{place}.{called}" if index is None else f"{place}.{index} {called}"
-                spots.append(spot)
-                nth = spots.count(spot)
-                known = spot if nth == 1 else f"{spot} {nth}"
-            yield ToolCall(known, called)
+            index = count(field(call, "index"))
+            spot = f"{place}.{called}" if index is None else f"{place}.{index} {called}"
+            spots.append(spot)
+            nth = spots.count(spot)
+            spot = spot if nth == 1 else f"{spot} {nth}"
+            id_ = name(field(call, "id"))
+            yield ToolCall(spot, called) if id_ is None else ToolCall(id_, called, spot)

@@ -10,10 +10,13 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from ldtrack.tracking.looking import skim_nothing
+
 if TYPE_CHECKING:
     from ldtrack.core.reading import Reading
     from ldtrack.tracking.call import Call
     from ldtrack.tracking.chunks import Chunks
+    from ldtrack.tracking.looking import Skim
 
 __all__ = ["Aside", "measured_method"]
 
@@ -170,12 +173,13 @@ def _end(call: Call) -> None:
 
 def _suppose_read(chunks: Chunks[Any]) -> None:
     """Suppose that a method nobody knows has read the stream to its end, until another chunk comes."""
-    call, look = chunks.call, chunks._look
+    call, look, skim = chunks.call, chunks._look, chunks._skim
     was_finished, estimator = call.meter.finished, call._estimator
     call.meter.finished, call._estimator = True, None
 
-    def look_again(chunk: Any) -> Any:
+    def look_again(chunk: Any) -> Skim | None:
         call.meter.finished, call._estimator = was_finished, estimator
-        return None if look is None else look(chunk)
+        chunks._look = look
+        return None if skim is None else look(chunk)
 
-    chunks._look = look_again
+    chunks._look, chunks._skim = look_again, skim_nothing

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from ldtrack.tracking.call import ending_of
+from ldtrack.tracking.looking import Skim, skim_nothing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ldtrack.tracking.call import Call
-    from ldtrack.tracking.looking import Look
 
 __all__ = ["Chunks"]
 
@@ -43,14 +45,15 @@ def _refuse(_chunk: object) -> NoReturn:
 class Chunks(Generic[T]):
     """The chunks of one call. What ``async for`` iterates over; when it is dropped, the call ends."""
 
-    __slots__ = ("_iterator", "_look", "call", "source")
+    __slots__ = ("_iterator", "_look", "_skim", "call", "source")
 
     def __init__(self, call: Call) -> None:
         assert call.source is not None, "chunks are those of a call that has a source"
         self.call = call
         self.source = call.source
         self._iterator: Any = call.attendance or call.source
-        self._look: Look | None = call.look_first
+        self._look: Callable[[Any], Skim | None] = call.look
+        self._skim: Skim | None = skim_nothing
 
     def __aiter__(self) -> Self:
         return self
@@ -61,12 +64,14 @@ class Chunks(Generic[T]):
             # Not a loop: the cheapest way in Python to await one item, without a method look-up and a
             # call. benchmarks/per_chunk.py compares it with the others.
             async for chunk in self._iterator:
-                look = self._look
-                if look is not None:
-                    if self._iterator is self.source:
-                        # It has opened itself: from here on, straight to the provider's own iterator.
-                        self._iterator = self.source.iterator
-                    self._look = look(chunk)
+                skim = self._skim
+                if skim is not None:
+                    try:
+                        is_enough = skim(chunk)
+                    except Exception:  # noqa: BLE001 - a chunk of another shape than usual
+                        is_enough = False
+                    if not is_enough:
+                        self._look_at(chunk)
                 return chunk  # type: ignore[no-any-return]  # _iterator is Any: its type changes as it opens
         except GeneratorExit:
             self.abandon()  # whoever destroys a waiting coroutine cannot wait for it to tidy up
@@ -78,12 +83,15 @@ class Chunks(Generic[T]):
         raise self.call.end_of_stream()
 
     def show(self, chunk: T) -> None:
-        """Show a chunk to whoever still looks."""
+        """Show a chunk that was read past us to whoever still looks."""
+        if self._skim is not None:
+            self._look_at(chunk)
+
+    def _look_at(self, chunk: T) -> None:
         if self._iterator is self.source:
             # The source has opened itself: from here on, straight to the provider's own iterator.
             self._iterator = self.source.iterator
-        if self._look is not None:
-            self._look = self._look(chunk)
+        self._skim = self._look(chunk)
 
     async def run_out(self) -> None:
         """End the call of a stream that is exhausted; shielded, bounded, never raises."""
@@ -125,7 +133,7 @@ class Chunks(Generic[T]):
 
     def _forget(self) -> None:
         self._iterator = _NOTHING
-        self._look = None
+        self._skim = None
 
     async def aclose(self) -> None:
         """Stop reading and close the provider's stream; idempotent.
@@ -140,7 +148,7 @@ class Chunks(Generic[T]):
 
     def _refuse(self) -> None:
         """Let the task that waits for a chunk close the source, as soon as it has the chunk."""
-        self._look = _refuse
+        self._look, self._skim = _refuse, skim_nothing
         self.source.is_refused = True
 
     def __del__(self) -> None:

@@ -4,15 +4,16 @@ Rule for this file: it shows chunks to the reader, and the clock to the meter. I
 a reader, a predicate, an extractor or an estimator raises stays in here (C5): it is counted, and who raised
 is not asked again.
 
-A *look* is a function that is shown a chunk and returns who looks at the next one: ``None`` once there is
-nothing left to see, which makes the rest of the stream free.
+Chunks are *skimmed*: most of them are plain text, which a cheap question tells, and only the others are
+looked at. Each look says how to skim what follows: ``None`` once there is nothing left to see, which makes
+the rest of the stream free.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
@@ -24,20 +25,25 @@ if TYPE_CHECKING:
     from ldtrack.tracking.recorder import Recorder
     from ldtrack.typing import Estimator, Reader
 
-__all__ = ["Look", "Lookout"]
+__all__ = ["Lookout", "Skim", "skim_nothing"]
 
 _ASKS: Final = 16
 """How many chunks are shown to all readers, as long as none knows them but the one that takes anything."""
 
-Look = Callable[[Any], Any]
-"""Shown a chunk, returns the next ``Look`` or ``None``. (A recursive type, so its result is ``Any``.)"""
+Skim: TypeAlias = Callable[[Any], object]
+"""Shown a chunk, says whether that was enough. Otherwise the chunk is looked at."""
+
+
+def skim_nothing(_chunk: object) -> bool:
+    """How to skim what has to be looked at, chunk by chunk."""
+    return False
 
 
 class Lookout:
     """Sees first token, usage and tool calls in the chunks of one call, or in its whole answer."""
 
     __slots__ = (
-        *("_asks", "_estimator", "_guessed_by", "_held", "_is_first_token", "_recorder"),
+        *("_asks", "_estimator", "_guessed_by", "_has_first", "_held", "_is_first_token", "_recorder"),
         *("meter", "reader", "stated_ms"),
     )
 
@@ -54,25 +60,34 @@ class Lookout:
         self._held: Any = None
         self._asks = _ASKS if reader is None else 0
         self._guessed_by: Reader | None = None
+        self._has_first = False
         self.reader = reader
         self.meter = Meter()
         self.stated_ms: int | None = None
         """A duration that an extractor read from the answer."""
 
-    def look_first(self, chunk: Any) -> Look | None:
-        """Look at the first chunk, and at all up to the first token: find the reader, then that token."""
+    def look(self, chunk: Any) -> Skim | None:
+        """Look at a chunk, and say how to skim what follows; ``None`` if nothing of it has to be seen."""
+        if self._has_first:
+            self._see(chunk)
+        else:
+            self._look_for_first(chunk)
+        return self._skim()
+
+    def _look_for_first(self, chunk: Any) -> None:
+        """Find the reader, and then the first token."""
         if self._asks:
             self._find_reader(chunk)
         reading = self._see(chunk)
         if not self._is_first(chunk, reading):
-            return self.look_first
+            return
         was_guess = self._guessed_by is not None and self._guessed_by is not self.reader
         if self.meter.first_token_ns is None or was_guess:  # else it was guessed before, or read aside
             self.meter.first_token_ns = self._recorder.clock.monotonic_ns()
         if self._asks and self._is_first_token is None and reading is not None and reading.guessed:
             self._guessed_by = self.reader
-            return self.look_first
-        return self._look_further()
+        else:
+            self._has_first = True
 
     def _find_reader(self, chunk: Any) -> None:
         """Ask who knows this chunk, and ask on as long as nobody does but a reader that gives way."""
@@ -85,13 +100,16 @@ class Lookout:
         if self.reader is not None and not getattr(self.reader, "gives_way", False):
             self._asks = 0
 
-    def _look_further(self) -> Look | None:
-        wants = Wants.FIRST if self.reader is None else self.reader.wants
-        if self._estimator is not None:
-            return self._look_at_every
-        if wants is Wants.EVERY:
-            return self._read_every
-        return self._hold_last if wants is Wants.LAST else None
+    def _skim(self) -> Skim | None:
+        if self._estimator is not None or not self._has_first:
+            return skim_nothing
+        reader = self.reader
+        if reader is None or reader.wants is Wants.FIRST:
+            return None
+        if reader.wants is Wants.LAST:
+            return self._hold_last
+        is_plain: Skim | None = getattr(reader, "is_plain", None)
+        return self._read if is_plain is None else is_plain
 
     def _is_first(self, chunk: Any, reading: Reading | None) -> bool:
         if self._is_first_token is not None:
@@ -104,11 +122,11 @@ class Lookout:
             return chunk is not None  # a chunk of a kind nobody knows is timed all the same
         return reading is not None and reading.content
 
-    def _read_every(self, chunk: Any) -> Look | None:
+    def _read(self, chunk: Any) -> bool:
         # What _see does where nobody estimates, without the call: this is done for every chunk.
         reader = self.reader
         if reader is None:
-            return None
+            return False
         try:
             reading = reader.read(chunk)
             if reading is not CONTENT and reading is not None:
@@ -116,16 +134,12 @@ class Lookout:
         except Exception as error:  # noqa: BLE001 - C5
             self._recorder.failed("reader", error)
             self.reader = None
-            return None
-        return self._read_every
+            return False
+        return True
 
-    def _look_at_every(self, chunk: Any) -> Look | None:
-        self._see(chunk)
-        return None if self.reader is None and self._estimator is None else self._look_at_every
-
-    def _hold_last(self, chunk: Any) -> Look | None:
+    def _hold_last(self, chunk: Any) -> bool:
         self._held = chunk
-        return self._hold_last
+        return True
 
     def _see(self, chunk: Any) -> Reading | None:
         """Show a chunk to estimator and reader. Which of them raises is not asked again."""

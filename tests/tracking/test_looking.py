@@ -91,7 +91,7 @@ def test_after_the_first_token_nobody_looks_at_chunks_that_nobody_knows() -> Non
     async def scene(stage: Stage) -> None:
         stream = stage.tracker.stream(stage.new_provider(chunks=(1, 2, 3)).generator())
         await anext(stream)
-        assert stream._chunks._look is None
+        assert stream._chunks._skim is None
         await stream.aclose()
 
     playing(scene)
@@ -106,11 +106,39 @@ def test_a_reader_that_was_let_go_of_meanwhile_is_asked_no_more() -> None:
             await anext(stream)
             stream._chunks.call.reader = None
             await anext(stream)
-            assert stream._chunks._look is None
+            assert stream._chunks._skim is None
             await anext(stream)
         assert stage.reader.seen == ["a"]
 
     playing(scene)
+
+
+class SkimmingReader(FakeReader):
+    """Tells plain chunks at a glance; a glance at a chunk named so fails."""
+
+    @staticmethod
+    def is_plain(item: Any) -> bool:
+        if item.text == "odd":
+            raise AttributeError("of another shape")
+        return item.text == "plain"
+
+
+@pytest.mark.parametrize("estimates", [False, True])
+def test_a_chunk_that_is_plain_at_a_glance_is_not_read(estimates: bool) -> None:
+    """The first one is, for the first token; and all of them where there is an estimator to show them to."""
+
+    class Nothing:
+        def see(self, chunk: Any) -> None: ...
+
+        def usage(self) -> None: ...
+
+    estimator = {"estimator": Nothing} if estimates else {}
+    chunks = [Chunk(text) for text in ("plain", "plain", "else", "plain", "odd", "plain")]
+    reader = SkimmingReader()
+    stage = playing(read_all(*chunks, Chunk("", usage=(1, 2)), **estimator), reader=reader)
+    read = ["plain", "else", "odd", ""]
+    assert reader.seen == ([chunk.text for chunk in chunks] + [""] if estimates else read)
+    assert stage.tracker.summary.tokens == TokenUsage(3, 1, 2)
 
 
 def test_after_the_first_chunk_a_stream_is_read_straight_from_its_provider() -> None:
