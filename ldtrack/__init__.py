@@ -43,6 +43,7 @@ from ldtrack.core.values import (
     TokenUsage,
 )
 from ldtrack.exceptions import (
+    CutShortError,
     DuplicateError,
     InvalidTokenError,
     LdtrackError,
@@ -79,6 +80,7 @@ __all__ = [
     "AgentGraphNode",
     "AgentGraphRunnerResult",
     "Conversation",
+    "CutShortError",
     "DuplicateError",
     "Edge",
     "Ending",

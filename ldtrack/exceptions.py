@@ -4,6 +4,7 @@
     ├── InvalidTokenError  (also a ValueError)    a resumption token cannot be read or trusted
     ├── LedgerError                               the ledger could not record a claim
     ├── NoRunnerError                             no runner fits a config
+    ├── CutShortError                             a model's answer ended while it asked for tools
     ├── RoundLimitError                           a model wanted tools called again and again
     ├── DuplicateError                            a metric was tracked twice, and duplicates were made strict
     └── MisuseError        (also a RuntimeError)  a run or stream was used against its contract
@@ -15,6 +16,7 @@ Rule for this file: classes only, and it imports nothing, so that every other mo
 from __future__ import annotations
 
 __all__ = [
+    "CutShortError",
     "DuplicateError",
     "InvalidTokenError",
     "LdtrackError",
@@ -45,6 +47,10 @@ class LedgerError(LdtrackError):
 
 class NoRunnerError(LdtrackError):
     """Raised when no runner fits a config; the message says of each candidate why not."""
+
+
+class CutShortError(LdtrackError):
+    """Raised instead of calling tools whose arguments may be incomplete, since the answer was cut short."""
 
 
 class RoundLimitError(LdtrackError):

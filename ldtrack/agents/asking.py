@@ -10,13 +10,14 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
+from ldtrack.core.finish_reasons import is_cut_short
 from ldtrack.core.models import LDMessage
 from ldtrack.core.values import Ending, LDAIMetrics, MetricSummary, TokenUsage
 from ldtrack.exceptions import MisuseError
 from ldtrack.running import PlainRunner, Runner, RunnerResult, Schema, StreamingRunner
 from ldtrack.tracking.run import Run
 
-__all__ = ["ask", "ended_well", "messages_of", "metrics_of", "require_streaming"]
+__all__ = ["ask", "ended_well", "is_cut", "messages_of", "metrics_of", "require_streaming"]
 
 
 def ended_well(metrics: MetricSummary) -> bool:
@@ -25,6 +26,11 @@ def ended_well(metrics: MetricSummary) -> bool:
     Its last call says so, not the recorded outcome: a ledger that fails must not change what an app does.
     """
     return metrics.ending in {None, Ending.COMPLETED}
+
+
+def is_cut(metrics: MetricSummary) -> bool:
+    """Whether a run ended well, but the model had no room for the end of its answer."""
+    return ended_well(metrics) and is_cut_short(metrics.finish_reason)
 
 
 def messages_of(input: str | Sequence[LDMessage]) -> tuple[LDMessage, ...]:

@@ -87,6 +87,7 @@ class JudgePolicy:
 
 DEFAULT_POLICY: Final = JudgePolicy()
 STOPPED: Final = "The judge was stopped before it answered."
+CUT: Final = "The answer was cut short, since the model ran out of tokens: no judge looked at it."
 
 
 @attrs.frozen(kw_only=True)
@@ -122,6 +123,12 @@ class Evaluator:
         if not sampled:
             return Evaluations(evaluation.results) if self._judges else NO_EVALUATIONS
         return Evaluations(evaluation.results, self._judging.jobs.start(evaluation.work))
+
+    def decline(self, reason: str) -> Evaluations:
+        """What comes of an answer that no judge is asked about, for this reason."""
+        return Evaluations(
+            lambda: tuple(JudgeResult(judge_config_key=key, error_message=reason) for key in self.keys)
+        )
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from typing import Any
 
 import attrs
 
-from ldtrack.agents.asking import ended_well, messages_of, metrics_of
-from ldtrack.agents.evaluator import Evaluations, Evaluator
+from ldtrack.agents.asking import ended_well, is_cut, messages_of, metrics_of
+from ldtrack.agents.evaluator import CUT, Evaluations, Evaluator
 from ldtrack.agents.graph_results import GraphEvaluations, ManagedGraphResult
 from ldtrack.agents.streams import Known, RunStream
 from ldtrack.configs.graphs import AgentGraphDefinition
@@ -129,7 +129,11 @@ class ManagedAgentGraph:
         key, evaluator = answer.node, self._evaluators.get(answer.node)
         try:
             # The answer of a node that was not visited has no run to be judged in.
-            if evaluator is not None and evaluator.keys and ended_well(metrics.node_metrics[key]):
+            if evaluator is None or not evaluator.keys or not ended_well(metrics.node_metrics[key]):
+                return
+            if is_cut(metrics.node_metrics[key]):
+                judged[key] = evaluator.decline(CUT)
+            else:
                 judged[key] = evaluator.evaluate(tracker.node_tracker(key), answer.asked, answer.content)
         except Exception as error:  # noqa: BLE001 - C5: as above
             self._failed("node answer", error)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from ldtrack.agents.asking import ask, ended_well, messages_of, require_streaming
+from ldtrack.agents.asking import ask, ended_well, is_cut, messages_of, require_streaming
 from ldtrack.agents.conversation import Conversation
-from ldtrack.agents.evaluator import NO_EVALUATIONS, Evaluations, Evaluator
+from ldtrack.agents.evaluator import CUT, NO_EVALUATIONS, Evaluations, Evaluator
 from ldtrack.agents.results import ManagedResult
 from ldtrack.agents.streams import ManagedStream, Turn, stream_of
 from ldtrack.configs.types import AIAgentConfig, AICompletionConfig
@@ -53,7 +53,10 @@ class _Managed(Generic[ConfigT]):
         tracker = self.config.create_tracker(parent)
         async with tracker.run() as run:
             answer = await ask(self.runner, run, messages, output_type)
-        return self._result(tracker, messages, answer.content, answer.raw, answer.parsed)
+        return self._result(
+            *(tracker, messages, answer.content, answer.raw, answer.parsed),
+            is_structured=output_type is not None,
+        )
 
     def stream(self, input: str | Sequence[LDMessage], *, parent: Parent | None = None) -> ManagedStream:
         """The answer's texts as they come; the request goes out when the first one is asked for.
@@ -80,15 +83,26 @@ class _Managed(Generic[ConfigT]):
         parsed: Mapping[str, Any] | None = None,
         *,
         is_whole: bool = True,
+        is_structured: bool = False,
     ) -> ManagedResult:
         """What came of a run that is over; an answer that is whole and has a text goes to the judges."""
         metrics = tracker.summary
-        success = is_whole and ended_well(metrics)
+        cut = is_whole and is_cut(metrics)
+        is_useless = cut and is_structured
+        success = is_whole and ended_well(metrics) and not is_useless
         evaluations: Evaluations = NO_EVALUATIONS
         if success and content:
-            evaluations = self._evaluator.evaluate(tracker, messages, content)
+            evaluations = (
+                self._evaluator.decline(CUT) if cut else self._evaluator.evaluate(tracker, messages, content)
+            )
         return ManagedResult(
-            content=content, metrics=metrics, raw=raw, parsed=parsed, success=success, evaluations=evaluations
+            content=content,
+            metrics=metrics,
+            raw=raw,
+            parsed=None if is_useless else parsed,
+            success=success,
+            is_cut=cut,
+            evaluations=evaluations,
         )
 
 

@@ -29,9 +29,15 @@ class ManagedResult:
     parsed: Mapping[str, Any] | None = None
     """The structured answer, where one was asked for and came."""
     success: bool = True
-    """Whether the answer is whole: not failed, cancelled, cut short, or closed before its end.
+    """Whether the run came to its own end: not failed, cancelled, broken off, or closed early.
 
     Known even where recording failed.
+    """
+    is_cut: bool = False
+    """Whether the model ran out of tokens, so that the end of ``content`` is missing.
+
+    LaunchDarkly counts that as a success, as ``success`` does, unless a structured answer was asked for;
+    ``metrics.finish_reason`` has the provider's word for it.
     """
     evaluations: Evaluations = NO_EVALUATIONS
     """What the judges say: ``await result.evaluations``, as often as you like."""

@@ -29,6 +29,7 @@ from ldtrack import (
     AIJudgeConfig,
     AIJudgeConfigDefault,
     Conversation,
+    CutShortError,
     DuplicateError,
     Ending,
     Evaluations,
@@ -467,7 +468,7 @@ def errors(error: Exception) -> str:
         case MisuseError():
             runtime: RuntimeError = error
             return str(runtime)
-        case LedgerError() | DuplicateError() | NoRunnerError() | RoundLimitError():
+        case LedgerError() | DuplicateError() | NoRunnerError() | RoundLimitError() | CutShortError():
             ours: LdtrackError = error
             return str(ours)
     raise error

@@ -11,10 +11,10 @@ import json
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
+from ldtrack.core.finish_reasons import NO_FINISH_MARK
 from ldtrack.core.models import LDMessage, LDTool
 from ldtrack.exceptions import LdtrackError
 from ldtrack.providers.runners.chat import (
-    NO_FINISH_MARK,
     OUTPUT_NAME,
     ChatRunners,
     Said,

@@ -14,41 +14,30 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from ldtrack.configs.types import AIAgentConfig, AICompletionConfig, AIJudgeConfig
+from ldtrack.core.finish_reasons import is_cut_short, is_filtered
 from ldtrack.core.models import LDMessage
 from ldtrack.core.values import LDAIMetrics
-from ldtrack.exceptions import LdtrackError, RoundLimitError
+from ldtrack.exceptions import CutShortError, RoundLimitError
 from ldtrack.providers.runners.tools import Toolbox, ToolRequest
 from ldtrack.running import Calls, RunnerResult, Schema, Tools
 
 __all__ = [
-    "NO_FINISH_MARK",
+    "OUTPUT_NAME",
     "ChatRunner",
     "ChatRunners",
     "Dialect",
     "Said",
+    "cut_short",
     "keywords_for",
     "opening_of",
     "parameters_of",
+    "require_whole",
 ]
 
 MAX_ROUNDS: Final = 25
 """How often a model is asked in one run, as in LaunchDarkly's SDK: longer means in circles."""
 
 OUTPUT_NAME: Final = "structured_output"
-
-NO_FINISH_MARK: Final = "no finish mark"
-"""The finish reason of a stream that ended without one."""
-
-_CUT_SHORT: Final = frozenset(
-    {
-        *(NO_FINISH_MARK, "length", "max_tokens", "max_output_tokens", "model_length", "incomplete"),
-        "model_context_window_exceeded",
-    }
-)
-_FILTERED: Final = frozenset(
-    {"content_filter", "content_filtered", "refusal", "guardrail_intervened", "safety"}
-)
-"""Finish reasons after which something is missing, in the words of all providers, in lower case."""
 
 
 class Said(NamedTuple):
@@ -64,12 +53,12 @@ class Said(NamedTuple):
     @property
     def is_cut_short(self) -> bool:
         """Whether the end is missing."""
-        return (self.finish_reason or "").lower() in _CUT_SHORT
+        return is_cut_short(self.finish_reason)
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing is missing, neither cut nor filtered, so that its requests can be relied on."""
-        return not self.is_cut_short and (self.finish_reason or "").lower() not in _FILTERED
+        return not is_cut_short(self.finish_reason) and not is_filtered(self.finish_reason)
 
 
 class Gathering(Protocol):
@@ -155,8 +144,7 @@ class ChatRunner:
         raise _too_many()
 
     async def _next(self, said: Said) -> list[Any]:
-        if not said.is_whole:
-            raise _unfinished(said)
+        require_whole(said)
         results = await self._tools.use(said.requests)
         return [said.message, *self._dialect.results(list(zip(said.requests, results, strict=True)))]
 
@@ -173,10 +161,17 @@ def _result_of(said: Said, answer: Any, output_type: Schema | None) -> RunnerRes
     return RunnerResult(content=said.text, raw=answer, metrics=LDAIMetrics(success=False))
 
 
-def _unfinished(said: Said) -> LdtrackError:
-    return LdtrackError(
-        f"The model's answer was cut short ({said.finish_reason}) while it asked for tools: none of them was "
-        "called, since their arguments may be incomplete."
+def require_whole(said: Said) -> None:
+    """Refuse an answer that asks for tools and may not have said all of it."""
+    if said.requests and not said.is_whole:
+        raise cut_short(said.finish_reason)
+
+
+def cut_short(reason: str | None) -> CutShortError:
+    """What to raise instead of calling tools, for an answer that ended for this reason."""
+    return CutShortError(
+        f"The model's answer was cut short ({reason}) while it asked for tools: none of them was called, "
+        "since their arguments may be incomplete."
     )
 
 

@@ -11,10 +11,11 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
+from ldtrack.core.finish_reasons import NO_FINISH_MARK
 from ldtrack.core.models import LDMessage, LDTool
 from ldtrack.exceptions import MisuseError
 from ldtrack.providers.langchain import read_message
-from ldtrack.providers.runners.chat import NO_FINISH_MARK, OUTPUT_NAME, ChatRunners, Said, parameters_of
+from ldtrack.providers.runners.chat import OUTPUT_NAME, ChatRunners, Said, parameters_of
 from ldtrack.providers.runners.tools import (
     NO_PARAMETERS,
     Toolbox,

@@ -10,9 +10,9 @@ import importlib
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
+from ldtrack.core.finish_reasons import NO_FINISH_MARK
 from ldtrack.core.models import LDMessage, LDTool
 from ldtrack.providers.runners.chat import (
-    NO_FINISH_MARK,
     OUTPUT_NAME,
     ChatRunners,
     Said,
