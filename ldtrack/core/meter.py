@@ -30,6 +30,7 @@ class Meter:
     tool_calls: dict[str, str] = attrs.field(factory=dict)
     """Name by call id: a call whose deltas repeat its name is still one call."""
     finished: bool = False
+    """Whether the finish mark came; of several calls in one stream, that of the last one begun."""
     failed: bool = False
     finish_reason: str | None = None
     """The latest one, in the provider's own words."""
@@ -38,18 +39,28 @@ class Meter:
     refused: bool = False
     stated: TokenUsage | None = None
     """Usage that was handed over whole, by an extractor or an estimator."""
+    _step: str = attrs.field(default="", init=False)
+    """The step that is under way."""
+    _spots: dict[str, str] = attrs.field(factory=dict, init=False)
+    """By the spot of a call, its id."""
 
     def note(self, reading: Reading) -> None:
         """Fold one reading in. Readings that say only "content" need not be handed over."""
+        if reading.begins and reading.step != self._step:
+            self._step, self.finished = reading.step, False
         if reading.usage is not None:
-            known = self.usage.get(reading.step, _NOTHING_YET)
+            step = reading.step or self._step
+            known = self.usage.get(step, _NOTHING_YET)
             fold = known.plus if reading.adds else known.updated_by
-            self.usage[reading.step] = fold(reading.usage)
+            self.usage[step] = fold(reading.usage)
         for step, report in reading.parts:
             self.usage[step] = self.usage.get(step, _NOTHING_YET).updated_by(report)
         for call in reading.tool_calls:
-            if call.id not in self.tool_calls:
-                self.tool_calls[call.id] = key_of(call.name, "the name of a tool call")
+            if call.spot:
+                self._spots[call.spot] = call.id
+            known_by = self._spots.get(call.id, call.id)
+            if known_by not in self.tool_calls:
+                self.tool_calls[known_by] = key_of(call.name, "the name of a tool call")
         if reading.finished:
             self.finished = True
         if reading.failed:

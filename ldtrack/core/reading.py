@@ -51,9 +51,9 @@ class UsageReport(NamedTuple):
         return UsageReport(*[old if new is None else new + (old or 0) for old, new in pairs])
 
     def usage(self) -> TokenUsage:
-        """The counts as one value; a total that was not reported is the sum of its parts."""
+        """The counts as one value; a total that was not reported, or filled in, is the sum of its parts."""
         return TokenUsage(
-            self.total,
+            self.total or None,  # zero beside counts is nobody's total, and beside none it is their sum
             self._whole_input(),
             self.output or 0,
             cached_input=self.cached_input,
@@ -73,6 +73,8 @@ class ToolCall(NamedTuple):
 
     id: str
     name: str
+    spot: str = ""
+    """What stands for the id in later chunks, where only the first one has it: the call last seen there."""
 
 
 class Reading(NamedTuple):
@@ -100,6 +102,8 @@ class Reading(NamedTuple):
     """Usage by step, where one item tells of several model calls; later reports replace earlier."""
     guessed: bool = False
     """That it carries content is a guess, since nobody knows the names in it."""
+    begins: bool = False
+    """Its step begins, if it is not under way: what names no step is about this one from here on."""
 
 
 CONTENT: Final = Reading(content=True)

@@ -1,7 +1,8 @@
 """Anthropic Messages: raw stream events, the events of ``messages.stream()``, and whole messages.
 
 Rule for this file: an event is what its ``type`` says, whichever class it has. The stream helper sends every
-raw event and then, for some, a derived one; only the raw ones are read, so nothing counts twice.
+raw event and then, for some, a derived one; only the raw ones are read, so nothing counts twice. Only the
+event that begins a message names it: what follows is about the last one begun.
 """
 
 from __future__ import annotations
@@ -66,7 +67,13 @@ class AnthropicReader:
 
 def _read_start(event: object) -> Reading | None:
     message = field(event, "message")
-    reading = Reading(usage=_usage_of(field(message, "usage")), model=name(field(message, "model")))
+    id_ = name(field(message, "id"))
+    reading = Reading(
+        usage=_usage_of(field(message, "usage")),
+        model=name(field(message, "model")),
+        step=id_ or "",
+        begins=id_ is not None,  # without an id nobody can tell whether it is another message
+    )
     return None if reading == _SILENCE else reading
 
 
@@ -111,6 +118,7 @@ def _read_message(message: object) -> Reading:
         finish_reason=reason,
         model=name(field(message, "model")),
         refused=reason == _REFUSAL,
+        step=name(field(message, "id")) or "",
     )
 
 

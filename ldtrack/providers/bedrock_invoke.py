@@ -45,7 +45,8 @@ class BedrockInvokeReader:
         reader = next(dialect for dialect in _DIALECTS if dialect.recognises(inside))
         reading = reader.read(inside)
         if reading is not None and reading.step:
-            reading = reading._replace(step="")  # it is one call, and Amazon's counts know no id
+            # It is one call, and Amazon's counts know no id.
+            reading = reading._replace(step="", begins=False)
         if usage is None:
             return reading
         reading = _SILENCE if reading is None else reading

@@ -84,7 +84,7 @@ class GeminiReader:
         if reading == _SILENCE:
             return None
         step = name(_either(item, "response_id", "responseId"))
-        return reading if usage is None or step is None else reading._replace(step=step)
+        return reading if step is None else reading._replace(step=step, begins=True)
 
 
 _SILENCE: Final = Reading()

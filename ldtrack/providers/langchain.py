@@ -185,14 +185,13 @@ def _finish_reason(told: object) -> str | None:
 
 def _tool_calls(message: object) -> Iterator[ToolCall]:
     """The calls that a message names, of the user's tools and of the provider's own."""
-    calls = items(field(message, "tool_call_chunks")) or [
-        *items(field(message, "tool_calls")),
-        *items(field(message, "invalid_tool_calls")),
-    ]
+    parts = items(field(message, "tool_call_chunks"))
+    calls = parts or [*items(field(message, "tool_calls")), *items(field(message, "invalid_tool_calls"))]
     for at, call in enumerate(calls):
         called = name(field(call, "name"))
         if called is not None:
-            yield ToolCall(name(field(call, "id")) or f"{_place_of(call, at)} {called}", called)
+            id_, spot = name(field(call, "id")), f"{_place_of(call, at)} {called}"
+            yield ToolCall(id_ or spot, called, spot if id_ and parts else "")
     for at, block in enumerate(items(field(message, "content"))):
         served = _called_by_server(block)
         if served is not None:

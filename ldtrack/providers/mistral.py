@@ -93,5 +93,8 @@ def _tool_calls(choice: object, at: int) -> Iterator[ToolCall]:
         if called is not None:
             id_ = name(field(call, "id"))
             index = count(field(call, "index")) or number
-            known = None if id_ == _NO_ID else id_
-            yield ToolCall(known or f"{at if place is None else place}.{index} {called}", called)
+            spot = f"{at if place is None else place}.{index} {called}"
+            if id_ is None or id_ == _NO_ID:
+                yield ToolCall(spot, called)
+            else:
+                yield ToolCall(id_, called, spot)

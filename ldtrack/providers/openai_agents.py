@@ -63,7 +63,8 @@ class OpenAIAgentsReader:
 
 def _of_one_call(reading: Reading, response: object) -> Reading | None:
     # Chat completions behind the SDK are all given the same id; when they were made tells them apart.
-    step = f"{name(field(response, 'id'))} {_moment(response)}" if reading.usage is not None else ""
+    is_of_one = reading.usage is not None or reading.begins
+    step = f"{name(field(response, 'id'))} {_moment(response)}" if is_of_one else ""
     goes_on = any(name(field(item, "type")) in _FOR_THE_APP for item in items(field(response, "output")))
     reading = reading._replace(step=step, finished=reading.finished and not goes_on)
     return None if reading == _SILENCE else reading

@@ -63,7 +63,7 @@ class OpenAIResponsesReader:
             call = _tool_call(field(item, "item"), count(field(item, "output_index")))
             return None if call is None else Reading(content=True, tool_calls=(call,))
         if kind == "response.created":
-            return _read_model(field(item, "response"))
+            return _read_start(field(item, "response"))
         if kind in _ENDS:
             return _read_response(field(item, "response"), ended_by=kind)
         if kind == "response.image_generation_call.partial_image":
@@ -76,9 +76,10 @@ _REFUSAL: Final = Reading(content=True, refused=True)
 _REFUSAL_SO_FAR: Final = Reading(refused=True)
 
 
-def _read_model(response: object) -> Reading | None:
-    model = name(field(response, "model"))
-    return None if model is None else Reading(model=model)
+def _read_start(response: object) -> Reading | None:
+    id_ = name(field(response, "id"))
+    reading = Reading(model=name(field(response, "model")), step=id_ or "", begins=id_ is not None)
+    return None if reading == _SILENCE else reading
 
 
 def _read_response(response: object, ended_by: str | None = None) -> Reading | None:
@@ -96,6 +97,10 @@ def _read_response(response: object, ended_by: str | None = None) -> Reading | N
         model=name(field(response, "model")),
         refused=cut_by == "content_filter" or any(_is_refusal(item) for item in output),
     )
+    if reading.usage is not None:
+        # One stream may carry several responses, each with an id of its own.
+        id_ = name(field(response, "id"))
+        return reading._replace(step=id_ or "", begins=id_ is not None)
     return None if reading == _SILENCE else reading
 
 

@@ -39,8 +39,6 @@ def usage_of(reported: object) -> UsageReport | None:
         cached_input=_first_count(reported, _CACHED_INPUT),
         reasoning=_first_count(reported, _REASONING),
     )
-    if report.total == 0 and (report.input or report.output):
-        report = report._replace(total=None)  # somebody filled it in
     return None if report == _NOTHING else report
 
 

@@ -89,6 +89,52 @@ def test_usage_is_folded() -> None:
     assert meter.token_usage() == TokenUsage(30, 10, 20)
 
 
+def test_a_total_of_nothing_beside_counts_is_their_sum() -> None:
+    """Somebody filled it in, and whoever reports it last; a total beside counts of nothing stands."""
+    assert UsageReport(input=3, output=4, total=0).usage() == TokenUsage(7, 3, 4)
+    assert UsageReport(fresh_input=3, cached_input=4, total=0).usage().total == 7
+    assert UsageReport(input=0, output=0, total=0).usage() == TokenUsage(0, 0, 0)
+    assert UsageReport(input=0, total=9).usage().total == 9
+    later = UsageReport(input=3, output=4, total=0)
+    assert UsageReport(input=3, total=3).updated_by(later).usage().total == 7
+
+
+BEGUN = Reading(usage=UsageReport(input=10, output=1), step="a", begins=True)
+
+
+def test_what_names_no_step_is_about_the_one_under_way() -> None:
+    """Of several messages in one stream, only the events that begin them say which."""
+    meter = metered(
+        Reading(usage=UsageReport(output=5)),
+        BEGUN,
+        Reading(usage=UsageReport(output=20)),
+        BEGUN._replace(step="b"),
+        Reading(usage=UsageReport(output=2), adds=True),
+        Reading(usage=UsageReport(output=30), step="a"),
+    )
+    assert {step: report.output for step, report in meter.usage.items()} == {"": 5, "a": 30, "b": 3}
+
+
+@pytest.mark.parametrize(
+    ("readings", "finished"),
+    [
+        ([BEGUN, Reading(finished=True), BEGUN._replace(step="b")], False),
+        ([BEGUN, Reading(finished=True), BEGUN._replace(step="b"), Reading(finished=True)], True),
+        ([BEGUN, Reading(finished=True), BEGUN], True),
+        ([BEGUN, Reading(finished=True), Reading(usage=UsageReport(output=1), step="b")], True),
+        ([BEGUN._replace(finished=True)], True),
+        ([Reading(finished=True), BEGUN], False),
+    ],
+    ids=["cut", "whole", "begun twice", "not begun", "all at once", "after one without a name"],
+)
+def test_the_finish_mark_is_that_of_the_last_step_begun(readings: list[Reading], finished: bool) -> None:
+    """A call that is cut off is cut off, whatever came before it in the same stream."""
+    meter = metered(*readings)
+    assert meter.finished is finished
+    expected = (Ending.COMPLETED, Ending.COMPLETED) if finished else (Ending.TRUNCATED, Ending.CLOSED_EARLY)
+    assert (meter.ending_when_exhausted(marks_end=True), meter.ending_when_closed()) == expected
+
+
 def test_stated_usage_wins() -> None:
     """What an extractor or an estimator hands over whole is not mixed with what chunks reported."""
     meter = metered(Reading(usage=UsageReport(input=10)))
@@ -103,6 +149,17 @@ def test_a_tool_call_is_listed_once_however_many_deltas_name_it() -> None:
         Reading(tool_calls=(ToolCall("1", "renamed"), ToolCall("3", "search"))),
     )
     assert meter.tool_calls == {"1": "search", "2": "fetch", "3": "search"}
+
+
+def test_a_call_that_is_named_again_without_its_id() -> None:
+    """It is the one that was last seen at this spot; at a spot where none was, the spot is the id."""
+    meter = metered(
+        Reading(tool_calls=(ToolCall("a", "search", "0 search"),)),
+        Reading(tool_calls=(ToolCall("0 search", "search"), ToolCall("1 search", "search"))),
+        Reading(tool_calls=(ToolCall("b", "search", "0 search"), ToolCall("1 search", "search"))),
+        Reading(tool_calls=(ToolCall("0 search", "search"),)),
+    )
+    assert meter.tool_calls == {"a": "search", "1 search": "search", "b": "search"}
 
 
 @pytest.mark.parametrize("marks_end", [True, False])

@@ -106,7 +106,7 @@ def test_two_nameless_or_idless_tools() -> None:
 def test_input_is_everything_that_was_billed_as_input() -> None:
     """Tokens read afresh, written to the cache and read from it are three counts of one input."""
     report = UsageReport(output=1, cached_input=4, fresh_input=5, written_input=3)
-    assert READER.read(START) == Reading(usage=report, model=MODEL)
+    assert READER.read(START) == Reading(usage=report, model=MODEL, step="msg_1", begins=True)
     assert report.usage().input == 12
 
 

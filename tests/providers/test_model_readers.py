@@ -197,13 +197,10 @@ def expected_usage(dialect: Dialect, steps: list[Step]) -> TokenUsage | None:
     latest: dict[str, int] = {}
     ours: dict[str, int] = {}
     for told in reports:
-        has_counts = told.get("prompt_tokens") or told.get("completion_tokens")
-        is_filled_in = told.get("total_tokens") == 0 and has_counts
-        report = {name: told[name] for name in told if not (is_filled_in and name == "total_tokens")}
-        latest.update(report)
+        latest.update(told)
         for name, parts in dialect.parts.items():
-            known = latest if dialect.adds_parts_of_all_chunks else report
-            if any(part in report for part in parts):
+            known = latest if dialect.adds_parts_of_all_chunks else told
+            if any(part in told for part in parts):
                 ours[name] = sum(known.get(part, 0) for part in parts)
     if not reports:
         return None
@@ -211,7 +208,7 @@ def expected_usage(dialect: Dialect, steps: list[Step]) -> TokenUsage | None:
         ours.pop("input", None)  # without its main part it is not known how much it was
     counted = {name: ours.get(name, 0) for name in ("input", "output")}
     return TokenUsage(
-        ours.get("total"),
+        ours.get("total") or None,  # zero is nobody's total
         counted["input"],
         counted["output"],
         cached_input=ours.get("cached_input"),

@@ -113,7 +113,7 @@ def test_everything_in_one_chunk(shaped: Any) -> None:
     assert reading == Reading(
         content=True,
         usage=UsageReport(12, 7, 19, cached_input=4, reasoning=3),
-        tool_calls=(ToolCall("call_1", "search"),),
+        tool_calls=(ToolCall("call_1", "search", spot="0.0 search"),),
         finished=True,
         finish_reason="tool_calls",
         model=MODEL,

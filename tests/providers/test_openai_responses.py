@@ -55,7 +55,8 @@ def test_a_refusal_in_a_stream() -> None:
 
 def test_the_preamble_names_the_model() -> None:
     """So that a stream closed early knows which one answered."""
-    assert READER.read(response_event("created", response=response("in_progress"))) == Reading(model=MODEL)
+    expected = Reading(model=MODEL, step="resp_1", begins=True)
+    assert READER.read(response_event("created", response=response("in_progress"))) == expected
     assert READER.read(response_event("created", response=None)) is None
 
 
@@ -186,8 +187,8 @@ def test_calls_are_found_in_the_final_response_alone() -> None:
 @pytest.mark.parametrize(
     ("end", "reading"),
     [
-        ("completed", Reading(usage=USAGE, finished=True)),
-        ("incomplete", Reading(usage=USAGE, finished=True)),
+        ("completed", Reading(usage=USAGE, finished=True, step="resp_1", begins=True)),
+        ("incomplete", Reading(usage=USAGE, finished=True, step="resp_1", begins=True)),
         ("failed", Reading(failed=True)),
     ],
 )
@@ -207,7 +208,8 @@ def test_the_event_says_how_it_ended_even_if_the_response_does_not(end: str) -> 
 def test_a_failed_response_keeps_the_usage_it_reports() -> None:
     """What was used before the failure was used."""
     event = response_event("failed", response=response("failed", usage=RESPONSE_USAGE))
-    assert READER.read(event) == Reading(usage=USAGE, failed=True, finish_reason="failed", model=MODEL)
+    expected = Reading(usage=USAGE, failed=True, finish_reason="failed", model=MODEL)
+    assert READER.read(event) == expected._replace(step="resp_1", begins=True)
 
 
 def test_an_error_event_is_a_failure() -> None:

@@ -85,7 +85,7 @@ async def test_the_common_chunk_takes_the_short_way(monkeypatch: pytest.MonkeyPa
         (chat_chunk({"content": "Hi"}, finish_reason="stop"), Reading(finished=True, finish_reason="stop")),
         (
             chat_chunk({"content": "Hi", **chat_tool_delta(0, id="a", name="weather")}),
-            Reading(tool_calls=(ToolCall("a", "weather"),)),
+            Reading(tool_calls=(ToolCall("a", "weather", spot="0.0 weather"),)),
         ),
     ],
     ids=["usage", "finish reason", "call"],

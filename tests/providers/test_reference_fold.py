@@ -32,6 +32,7 @@ from ldtrack.typing import Reader
 Counts = dict[str, int]
 TEXTS = st.sampled_from(["", "Hi", " "])
 NAMES = st.sampled_from(["weather", "search"])
+IDS = st.none() | st.sampled_from(["a", "b"])
 REASONS = st.sampled_from(["stop", "length", "tool_calls", "content_filter", "refusal"])
 COUNTS = st.fixed_dictionaries(
     {"input": st.integers(0, 99), "output": st.integers(0, 99)},
@@ -50,6 +51,8 @@ class Step:
     counts: Counts | None = None
     reason: str | None = None
     model: str | None = None
+    begins: str | None = None
+    """The id of the call that begins with it."""
 
     @property
     def is_seen(self) -> bool:
@@ -72,22 +75,29 @@ class Expected:
     reason: str | None = None
     model: str | None = None
     refused: bool = False
+    finished: bool = False
 
 
 def reference(steps: list[Step], refusing: set[str], *, every_model: bool = False) -> Expected:
     """The plain loop. A model that is named beside content alone is not looked at, unless told so."""
-    said = Expected()
+    said, call, counts_of = Expected(), "", dict[str, Counts]()
     for at, step in enumerate(steps):
         if step.is_seen and said.first_token is None:
             said.first_token = at
-        said.counts |= step.counts or {}
+        if step.begins not in {None, call}:
+            call, said.finished = str(step.begins), False
+        if step.counts is not None:
+            counts_of[call] = counts_of.get(call, {}) | step.counts
         if step.call is not None:
             said.tools.setdefault(*step.call)
         if step.reason is not None:
             said.reason = step.reason
+            said.finished = said.finished or step.reason != "failed"
         if step.model is not None and (every_model or not step.is_nothing_else):
             said.model = step.model
         said.refused = said.refused or step.reason in refusing or step.refusal != ""
+    for counts in counts_of.values():
+        said.counts |= {key: said.counts.get(key, 0) + number for key, number in counts.items()}
     return said
 
 
@@ -106,6 +116,7 @@ def folded(reader: Reader, chunks: list[Any]) -> tuple[Expected, TokenUsage | No
         reason=meter.finish_reason,
         model=meter.model,
         refused=meter.refused,
+        finished=meter.finished,
     )
     return found, meter.token_usage()
 
@@ -243,9 +254,10 @@ def as_response_event(step: Step, at: int) -> dict[str, Any]:
             usage=usage_of(step.counts, "input_tokens", "output_tokens"),
             model=step.model,
         )
-        return response_event("incomplete" if cut else step.reason, response=answer)
+        return response_event("incomplete" if cut else step.reason, response=answer | {"id": step.begins})
     if step.model is not None:
-        return response_event("created", response=response("in_progress", model=step.model))
+        begun = response("in_progress", model=step.model) | {"id": step.begins}
+        return response_event("created", response=begun)
     if step.refusal:
         return response_delta("refusal", step.refusal)
     if step.thought:
@@ -258,19 +270,21 @@ RESPONSE_STEPS = (
     | st.builds(Step, thought=TEXTS)
     | st.builds(Step, refusal=st.just("Sorry"))
     | st.builds(Step, call=CALLS)
-    | st.builds(Step, model=st.sampled_from(["m1", "m2"]))
+    | st.builds(Step, model=st.sampled_from(["m1", "m2"]), begins=IDS)
     | st.builds(
         Step,
         reason=st.sampled_from(["completed", "failed", "content_filter", "max_output_tokens"]),
-        counts=st.none() | COUNTS,
+        counts=COUNTS,
         model=st.none() | st.just("m3"),
+        begins=IDS,
     )
+    | st.builds(Step, reason=st.sampled_from(["completed", "failed", "content_filter"]))
 )
 
 
 @given(steps=st.lists(RESPONSE_STEPS, max_size=8))
 def test_responses(steps: list[Step]) -> None:
-    """Events in any order, as JSON and as objects."""
+    """Events of any responses in any order, as JSON and as objects."""
     chunks = [as_response_event(step, at) for at, step in enumerate(steps)]
     expected = reference(steps, {"content_filter"})
     check(OpenAIResponsesReader(), chunks, expected)
@@ -290,7 +304,7 @@ def as_message_event(step: Step, at: int) -> dict[str, Any]:
     if step.reason is not None:
         return {"type": "message_delta", "delta": {"stop_reason": step.reason}, "usage": usage}
     if step.model is not None:
-        begun = message(stop_reason=None) | {"model": step.model, "usage": usage}
+        begun = message(stop_reason=None) | {"id": step.begins, "model": step.model, "usage": usage}
         return {"type": "message_start", "message": begun}
     kind, key, said = ("text_delta", "text", step.text)
     if step.thought:
@@ -319,14 +333,14 @@ MESSAGE_STEPS = (
     st.builds(Step, text=TEXTS)
     | st.builds(Step, thought=TEXTS)
     | st.builds(Step, call=CALLS)
-    | st.builds(Step, model=st.sampled_from(["m1", "m2"]), counts=st.none() | BILLED)
+    | st.builds(Step, model=st.sampled_from(["m1", "m2"]), counts=st.none() | BILLED, begins=IDS)
     | st.builds(Step, reason=REASONS, counts=st.none() | BILLED)
 )
 
 
 @given(steps=st.lists(MESSAGE_STEPS, max_size=8))
 def test_messages(steps: list[Step]) -> None:
-    """Events in any order, as JSON and as objects."""
+    """Events of any messages in any order, as JSON and as objects."""
     chunks = [as_message_event(step, at) for at, step in enumerate(steps)]
     expected = reference(steps, {"refusal"})
     check(AnthropicReader(), chunks, expected)

@@ -143,7 +143,7 @@ def test_usage_that_is_none_of_that() -> None:
 @pytest.mark.parametrize(
     ("chunk", "calls"),
     [
-        ({"tool_calls": [{"id": "a", "name": "search"}]}, [ToolCall("a", "search")]),
+        ({"tool_calls": [{"id": "a", "name": "search"}]}, [ToolCall("a", "search", "0.search")]),
         ({"tool_calls": [{"function": {"name": "search"}}]}, [ToolCall("0.search", "search")]),
         ({"message": {"tool_calls": [{"index": 1, "name": "search"}]}}, [ToolCall("0.1 search", "search")]),
         ({"tool_calls": ["search", None, 5, {}]}, []),
