@@ -21,7 +21,7 @@ from ldtrack.providers.cohere import CohereReader
 from ldtrack.providers.fields import comes_from
 from ldtrack.providers.gemini import GeminiReader
 from ldtrack.providers.huggingface import HuggingFaceReader
-from ldtrack.providers.installed import installed_readers
+from ldtrack.providers.installed import entries, installed_readers
 from ldtrack.providers.langchain import LangChainReader
 from ldtrack.providers.langgraph import LangGraphReader
 from ldtrack.providers.litellm import LiteLLMReader
@@ -75,8 +75,8 @@ class ReaderRegistry:
     """Finds the reader for a stream's first chunk or for a whole answer.
 
     The user's readers are asked first, in their order, then ours, then those that other packages bring along,
-    which are not looked for before something comes that nobody else knows. A type that one of ours knows is
-    asked about once; a mapping, or an object of a type nobody knows, is looked at each time a stream begins.
+    which are looked for when a registry is made. A type that one of ours knows is asked about once; a
+    mapping, or an object of a type nobody knows, is looked at each time a stream begins.
     """
 
     __slots__ = ("_by_kind", "_extra", "_installed")
@@ -92,6 +92,12 @@ class ReaderRegistry:
                     f"{reader!r} is not a reader: it needs recognises(item), read(item), wants, marks_end "
                     "and usage_hint; was the class given instead of an instance?"
                 )
+        entries()  # now, since it reads files: not when a stream begins
+
+    @staticmethod
+    def load() -> None:
+        """Import the readers that other packages bring along, so that no stream has to wait for it."""
+        installed_readers()
 
     def find(self, item: object) -> Reader | None:
         """The reader for this chunk or answer; ``None`` if nobody knows it, and it can only be timed."""

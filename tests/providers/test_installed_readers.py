@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import Distribution, EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 from recorded import chat_chunk
 
 from ldtrack.providers import MappingReader, OpenAIChatReader, ReaderRegistry, TextReader
+from ldtrack.providers import installed as installed_module
 from ldtrack.providers import registry as registry_module
-from ldtrack.providers.installed import GROUP, installed_readers
+from ldtrack.providers.installed import GROUP, entries, installed_readers
+from ldtrack.testing import recording
 
 ACME = """
 from ldtrack.typing import CONTENT, Reading, Wants
@@ -74,8 +77,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (folder / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *lines]))
         monkeypatch.syspath_prepend(tmp_path)
 
+    entries.cache_clear()
     installed_readers.cache_clear()
     yield make
+    entries.cache_clear()
     installed_readers.cache_clear()
     sys.modules.pop("acme_readers", None)
 
@@ -101,7 +106,7 @@ def test_what_it_does_not_know_is_read_as_before(install: Install) -> None:
     assert ReaderRegistry().find(object()) is None
 
 
-def test_nobody_looks_before_it_is_needed(install: Install) -> None:
+def test_nobody_is_imported_before_it_is_needed(install: Install) -> None:
     """Not when a registry is made, and not for what the user's readers or ours know."""
     install(acme="acme_readers:reader")
     registry = ReaderRegistry()
@@ -110,6 +115,45 @@ def test_nobody_looks_before_it_is_needed(install: Install) -> None:
     assert "acme_readers" not in sys.modules
     registry.find({"text": "Hi"})
     assert "acme_readers" in sys.modules
+
+
+def test_packages_are_looked_for_when_a_registry_is_made(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when a stream begins: that would read files in the event loop."""
+    install(acme="acme_readers:reader")
+    registry = ReaderRegistry()
+    monkeypatch.setattr(installed_module, "distributions", None)
+    assert type(registry.find({"acme": "Hi"})).__name__ == "AcmeReader"
+
+
+async def test_packages_are_imported_when_a_client_is_entered(install: Install) -> None:
+    """A stream need not wait for that, either; whoever makes the client may not be imported to its end."""
+    install(acme="acme_readers:reader")
+    ld = recording()
+    assert "acme_readers" not in sys.modules
+    async with ld.ai:
+        assert "acme_readers" in sys.modules
+
+
+def test_only_packages_of_our_group_are_parsed(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all the others the file is read, and nothing made of it."""
+    install(acme="acme_readers:reader")
+    folder = tmp_path / "other-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[console_scripts]\nother = other:main\n")
+    parsed: list[str] = []
+
+    def counted(package: Distribution) -> EntryPoints:
+        parsed.append(package.name)
+        return EntryPoints([EntryPoint("acme", "acme_readers:reader", GROUP)])
+
+    monkeypatch.setattr(Distribution, "entry_points", property(counted))
+    assert names_of(installed_readers()) == ["AcmeReader"]
+    assert parsed == ["acme-readers"]
 
 
 def test_packages_are_looked_for_once(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,12 +210,12 @@ def test_a_reader_whose_property_raises(install: Install, caplog: pytest.LogCapt
 def test_a_package_whose_entry_points_cannot_be_read(
     install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever they are for: it is logged once, and the others are there."""
+    """It is logged once, and the others are there."""
     install(acme="acme_readers:reader")
     folder = tmp_path / "aaa_broken-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: aaa-broken\nVersion: 1.0\n")
-    (folder / "entry_points.txt").write_text("[console_scripts]\nthis line has no equals sign\n")
+    (folder / "entry_points.txt").write_text(f"[{GROUP}]\nthis line has no equals sign\n")
     with caplog.at_level(logging.WARNING, "ldtrack"):
         for _ in range(3):
             assert type(ReaderRegistry().find({"acme": "Hi"})).__name__ == "AcmeReader"
