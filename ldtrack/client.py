@@ -137,6 +137,7 @@ class AIClient(ManagedGraphMethods):
     async def __aenter__(self) -> Self:
         """Start what runs in the background; there is no wait to cancel."""
         self._introduce()
+        ReaderRegistry.load()
         self._background.start()
         if self._recorder.idle_limit is not None and self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().create_task(self._sweep_forever())
