@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -76,8 +77,10 @@ class ManagedAgentGraph:
         messages = messages_of(input)
         if not hasattr(self.runner, "stream"):
             raise MisuseError(f"{type(self.runner).__name__} cannot stream: use `await run(...)`")
-        known: Known[ManagedGraphResult] = Known()
         tracker = self.graph.create_tracker(parent)
+        known: Known[ManagedGraphResult] = Known(
+            unread=partial(self._unread, tracker), dropped=partial(_give_up, tracker)
+        )
         return ManagedGraphStream(self._pieces(tracker, messages, known), known, tracker)
 
     async def _pieces(
@@ -100,13 +103,21 @@ class ManagedAgentGraph:
                     if said.result is None:
                         raise
         finally:
-            known.result = self._result(tracker, said.outcome())
+            known.result = self._result(tracker, said.outcome(), is_whole=said.result is not None)
 
-    def _result(self, tracker: GraphTracker, result: AgentGraphRunnerResult) -> ManagedGraphResult:
+    def _unread(self, tracker: GraphTracker) -> ManagedGraphResult:
+        """What came of a run that nobody has read from."""
+        _give_up(tracker)
+        return self._result(tracker, AgentGraphRunnerResult(content=""), is_whole=False)
+
+    def _result(
+        self, tracker: GraphTracker, result: AgentGraphRunnerResult, *, is_whole: bool = True
+    ) -> ManagedGraphResult:
         """What came of a run that is over; nodes' answers go to their judges unless something went wrong."""
         metrics = tracker.summary
         judged: dict[str, Evaluations] = {}
-        if metrics.outcome in {None, Outcome.SUCCESS}:  # none was recorded where the ledger failed
+        success = is_whole and metrics.outcome in {None, Outcome.SUCCESS}  # none where the ledger failed
+        if success:
             try:
                 # Of a node that was visited again, the last answer.
                 last = {answer.node: answer for answer in result.answers if answer.content}
@@ -116,7 +127,11 @@ class ManagedAgentGraph:
             for answer in last.values():
                 self._judge(answer, tracker, metrics, judged)
         return ManagedGraphResult(
-            content=result.content, metrics=metrics, raw=result.raw, evaluations=GraphEvaluations(judged)
+            content=result.content,
+            metrics=metrics,
+            raw=result.raw,
+            success=success,
+            evaluations=GraphEvaluations(judged),
         )
 
     def _judge(
@@ -149,6 +164,13 @@ class ManagedAgentGraph:
         if isinstance(answer, AgentGraphRunnerResult):
             return answer
         return AgentGraphRunnerResult(content=answer.content, raw=getattr(answer, "raw", None))
+
+
+def _give_up(tracker: GraphTracker) -> None:
+    """Note that a run which never began will not begin any more; LaunchDarkly hears nothing of it."""
+    slots = tracker._slots  # noqa: SLF001 - a run that is entered would say how long nothing took
+    if not slots.is_run:
+        slots.is_run = slots.is_cancelled = True
 
 
 @attrs.define

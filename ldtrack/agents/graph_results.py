@@ -59,6 +59,8 @@ class ManagedGraphResult:
     """What was recorded for the run and, in ``node_metrics``, its nodes: a snapshot that never changes."""
     raw: Any = None
     """The framework's own result; ``None`` for a stream that was not read to its end."""
+    success: bool = True
+    """Whether the graph came to its own end: not failed, cancelled or closed early."""
     evaluations: GraphEvaluations = NO_GRAPH_EVALUATIONS
     """What the judges of the nodes say: ``await result.evaluations``, as often as you like."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -203,7 +204,7 @@ class TestStreams:
         assert token, "it is there from the beginning"
         assert "ManagedGraphStream of graph run" in repr(stream)
         assert [tuple(piece) async for piece in stream] == [("From R.", "R"), ("From", "A"), (" A.", "A")]
-        assert (stream.result.content, stream.result.raw) == ("From A.", "raw")
+        assert (stream.result.content, stream.result.raw, stream.result.success) == ("From A.", "raw", True)
         assert ld.values()["graph:invocation_success"] == 1
         await stream.aclose()
 
@@ -219,12 +220,90 @@ class TestStreams:
             "R": "$ld:ai:generation:success"
         }
 
-    async def test_a_stream_that_nobody_reads_was_never_begun(self) -> None:
-        """Nothing is recorded."""
+    @pytest.mark.parametrize("ends", ["aclose", "async with"])
+    async def test_a_stream_that_is_closed_unread_is_cancelled(self, ends: str) -> None:
+        """It has a result like any other; LaunchDarkly hears nothing of a run that never began."""
         graph, ld = await a_graph(Line())
-        async with graph.stream("Hi"):
-            pass
+        stream = graph.stream("Hi")
+        if ends == "aclose":
+            await stream.aclose()
+        else:
+            async with stream:
+                pass
+        result = stream.result
+        assert (result.content, result.raw, result.success) == ("", None, False)
+        assert (result.metrics.outcome, result.metrics.path) == (Outcome.CANCELLED, ())
+        assert await result.evaluations == {}
+        assert [piece async for piece in stream] == []
+        assert stream.result is result
         assert ld.events == []
+
+    async def test_a_stream_that_is_dropped_unread_is_cancelled(self) -> None:
+        """Whoever has its token can see that."""
+        graph, ld = await a_graph(Line())
+        stream = graph.stream("Hi")
+        tracker = ld.ai.resume_graph(stream.resumption_token, ADA)
+        assert tracker.summary.outcome is None
+        del stream
+        gc.collect()
+        assert str(tracker.summary.outcome) == str(Outcome.CANCELLED)
+        assert ld.events == []
+
+    async def test_a_stream_that_is_dropped_while_it_is_read_is_no_success(self) -> None:
+        """What was used until then is recorded, and that it was begun is not forgotten."""
+        graph, ld = await a_graph(Line())
+        stream = graph.stream("Hi")
+        await anext(stream)
+        tracker = ld.ai.resume_graph(stream.resumption_token, ADA)
+        del stream
+        gc.collect()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert tracker.summary.outcome is Outcome.CANCELLED
+        assert ld.values()["graph:total_tokens"] == 11
+
+    @pytest.mark.parametrize(
+        ("pieces", "path", "used"), [(1, ("R",), 11), (2, ("R", "A"), 32), (3, ("R", "A"), 32)]
+    )
+    async def test_wherever_it_is_closed_it_is_cancelled_and_keeps_what_came(
+        self, pieces: int, path: tuple[str, ...], used: int
+    ) -> None:
+        """Never an error: path and usage until then are recorded, and the result is no success."""
+        graph, ld = await a_graph(Line())
+        async with graph.stream("Hi") as stream:
+            for _ in range(pieces):
+                await anext(stream)
+        metrics = stream.result.metrics
+        assert (metrics.outcome, metrics.path, metrics.tokens.total) == (Outcome.CANCELLED, path, used)
+        assert stream.result.success is False
+        assert not {"graph:invocation_failure", "generation:error"} & {*ld.names()}
+
+    async def test_closing_while_another_task_reads_is_cancelled_and_keeps_what_came(self) -> None:
+        """The reader is told that there is nothing more."""
+        waits, forever = asyncio.Event(), asyncio.Event()
+
+        class Waiting(Line):
+            async def stream(self, input: Any, *, calls: Any) -> AsyncGenerator[Any, None]:
+                with calls.visit("R") as run:
+                    await run.call(answer())
+                    yield NodeText("From R.", "R")
+                    waits.set()
+                    await forever.wait()
+
+        graph, ld = await a_graph(Waiting())
+        stream = graph.stream("Hi")
+
+        async def read() -> list[Any]:
+            return [piece.text async for piece in stream]
+
+        reader = asyncio.create_task(read())
+        await waits.wait()
+        await stream.aclose()
+        assert await reader == ["From R."]
+        result = stream.result
+        assert (result.content, result.success) == ("From R.", False)
+        assert (result.metrics.outcome, result.metrics.tokens.total) == (Outcome.CANCELLED, 11)
+        assert "graph:invocation_failure" not in ld.names()
 
     async def test_a_runner_that_cannot_stream_says_so(self) -> None:
         """At once."""

@@ -300,6 +300,28 @@ class TestStreams:
         assert asyncio.all_tasks() <= before
         assert kit.server.closed == len(kit.asked)
 
+    async def test_a_node_that_was_done_when_nobody_read_on_is_a_success(self, kind: type[GraphKit]) -> None:
+        """Frameworks run ahead of whoever reads: how the node ended, its last call knows."""
+        kit = kind("R", {"R": ["Hello there."]}, streams=True)
+        async with (await kit.graph()).stream("Hi") as stream:
+            await anext(stream)
+            for _ in range(300):
+                await asyncio.sleep(0)
+        metrics = stream.result.metrics
+        assert (metrics.outcome, stream.result.success) == (Outcome.CANCELLED, False)
+        assert metrics.node_metrics["R"].outcome is Outcome.SUCCESS
+        assert metrics.tokens.total == kit.total("Hi")
+
+    async def test_branches_that_are_closed_early_are_no_error(self, kind: type[GraphKit]) -> None:
+        """Side by side where the framework can; in the middle of what one of them says."""
+        script: Any = {"R": [go("A", "B") if kind.parallel else go("A")], "A": ["One, two."], "B": ["Three."]}
+        kit = kind("R>A R>B", script, streams=True)
+        async with (await kit.graph()).stream("Hi") as stream:
+            await anext(stream)
+        assert stream.result.metrics.outcome is Outcome.CANCELLED
+        assert not [name for name in kit.ld.names() if "error" in name or "failure" in name]
+        assert kit.tokens_of("R") == [kit.total("Hi", "R")]
+
     @both_ways
     async def test_cancelling_is_neither_success_nor_failure(
         self, kind: type[GraphKit], streams: bool
