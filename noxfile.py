@@ -38,6 +38,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 FRAMEWORKS = ["langgraph", "openai-agents", "pydantic-ai"]
 FRAMEWORK_TESTS = ["langchain", "openai_agents", "pydantic_ai"]
+# A file's tests stay together, since they share servers; more processes than files worth it bring no more.
+SIDE_BY_SIDE = ["-n", "auto", "--maxprocesses=4", "--dist=loadfile"]
 SUPPORTED = nox.project.python_versions(PROJECT)
 
 
@@ -92,7 +94,8 @@ def wheel_of_the_checkout() -> str:
 
 def test_wheel(session: nox.Session) -> None:
     """Run the tests, or what `--` names, on the installed wheel: isolated mode keeps the checkout away."""
-    session.run("python", "-Im", "pytest", *session.posargs, env={"LDTRACK_EXPECT_WHEEL": "1"})
+    options = [*SIDE_BY_SIDE, *session.posargs]
+    session.run("python", "-Im", "pytest", *options, env={"LDTRACK_EXPECT_WHEEL": "1"})
 
 
 def install_everything(session: nox.Session) -> None:
@@ -141,7 +144,8 @@ def newest_sdks(session: nox.Session) -> None:
     free = [name for name in EXTRAS if name not in FRAMEWORKS]
     session.install(f"{wheel_of_the_checkout()}[{','.join(free)}]", *group("test"))
     folders = ("tests/providers", "tests/runners", "tests/agents")
-    session.run("python", "-Im", "pytest", *folders, *session.posargs, env={"LDTRACK_EXPECT_WHEEL": "1"})
+    options = [*SIDE_BY_SIDE, *folders, *session.posargs]
+    session.run("python", "-Im", "pytest", *options, env={"LDTRACK_EXPECT_WHEEL": "1"})
 
 
 @nox.session(python=NEWEST)
