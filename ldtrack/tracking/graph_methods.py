@@ -1,6 +1,6 @@
 """The ``track_*`` methods, which a graph's tracker and its run have in common.
 
-Rule for this file: validate what was given, name the metric, and leave the rest to ``_record``. Nothing is
+Rule for this file: validate what was given, name the metric, and leave the rest to ``_track``. Nothing is
 claimed before its value is known to be good, and an empty value claims nothing.
 """
 
@@ -35,7 +35,7 @@ class GraphTrackMethods:
 
     __slots__ = ()
 
-    async def _record(self, metric: Metric, value: Any) -> bool:
+    async def _track(self, metric: Metric, value: Any) -> bool:
         """Claim and hand over before the first wait; says whether this was the first."""
         raise NotImplementedError  # pragma: no cover - every subclass says how
 
@@ -44,21 +44,21 @@ class GraphTrackMethods:
 
         Cancelling the wait neither loses nor repeats the metric.
         """
-        return await self._record(GRAPH_OUTCOME, True)
+        return await self._track(GRAPH_OUTCOME, True)
 
     async def track_invocation_failure(self) -> bool:
         """Record that the graph's run failed; ``False`` if its outcome was recorded already.
 
         Cancelling the wait neither loses nor repeats the metric.
         """
-        return await self._record(GRAPH_OUTCOME, False)
+        return await self._track(GRAPH_OUTCOME, False)
 
     async def track_duration(self, duration: float) -> bool:
         """Record how long the graph's run took, in milliseconds; ``False`` if that was recorded already.
 
         Cancelling the wait neither loses nor repeats the metric.
         """
-        return await self._record(GRAPH_DURATION, whole_ms(duration, "duration"))
+        return await self._track(GRAPH_DURATION, whole_ms(duration, "duration"))
 
     async def track_total_tokens(self, tokens: TokenUsage | None = None) -> bool:
         """Record the tokens of all nodes together; ``False`` if that was done already, or there are none.
@@ -72,7 +72,7 @@ class GraphTrackMethods:
                 f"tokens must be an ldtrack.TokenUsage, not {tokens!r} ({type(tokens).__name__}): "
                 "write TokenUsage(total=..., input=..., output=...)"
             )
-        return False if tokens.is_empty else await self._record(GRAPH_TOKENS, tokens)
+        return False if tokens.is_empty else await self._track(GRAPH_TOKENS, tokens)
 
     async def track_path(self, path: Iterable[str]) -> bool:
         """Record the keys of all nodes that were visited, in their order; once, with the whole path.
@@ -80,7 +80,7 @@ class GraphTrackMethods:
         An empty path records nothing. Cancelling the wait neither loses nor repeats the metric.
         """
         keys = path_of(path)
-        return await self._record(GRAPH_PATH, keys) if keys else False
+        return await self._track(GRAPH_PATH, keys) if keys else False
 
     async def track_redirect(self, source_key: str, redirected_target: str) -> bool:
         """Record that a node sent the work somewhere else than was planned; every call is recorded.
@@ -88,18 +88,18 @@ class GraphTrackMethods:
         Cancelling the wait neither loses nor repeats the metric.
         """
         ends = ends_of(source_key, redirected_target, target="redirected_target")
-        return await self._record(REDIRECT, ends)
+        return await self._track(REDIRECT, ends)
 
     async def track_handoff_success(self, source_key: str, target_key: str) -> bool:
         """Record that one node handed the work to another; every call is recorded.
 
         Cancelling the wait neither loses nor repeats the metric.
         """
-        return await self._record(HANDOFF_SUCCESS, ends_of(source_key, target_key))
+        return await self._track(HANDOFF_SUCCESS, ends_of(source_key, target_key))
 
     async def track_handoff_failure(self, source_key: str, target_key: str) -> bool:
         """Record that one node could not hand the work to another; every call is recorded.
 
         Cancelling the wait neither loses nor repeats the metric.
         """
-        return await self._record(HANDOFF_FAILURE, ends_of(source_key, target_key))
+        return await self._track(HANDOFF_FAILURE, ends_of(source_key, target_key))

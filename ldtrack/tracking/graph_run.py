@@ -166,8 +166,8 @@ class GraphRun(GraphTrackMethods):
             else:
                 self._recorder.failed("graph node", KeyError(key))
 
-    async def _record(self, metric: Metric, value: Any) -> bool:
-        return await self.tracker._record(metric, value)
+    async def _track(self, metric: Metric, value: Any) -> bool:
+        return await self.tracker._track(metric, value)
 
     def _require_open(self, what: str) -> None:
         if self._is_settled:

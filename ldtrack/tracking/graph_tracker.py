@@ -1,34 +1,31 @@
 """The graph tracker: records what one run of an agent graph did.
 
-Rule for this file: it makes claims out of graph metrics and leaves the decision to the run's slots, which all
-trackers of a run share; it hands out one tracker for each node.
+Rule for this file: what is recorded of a graph's run, and one tracker for each node. How it is claimed is for
+``Claimant`` to say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
+from ldtrack.core.events import GraphAttribution
 from ldtrack.core.frozen import FrozenMapping
 from ldtrack.core.graph_metrics import AIGraphMetrics, GraphFacts, GraphMetricSummary, settle_graph
-from ldtrack.core.slots import GRAPH_DURATION, GRAPH_OUTCOME, GRAPH_PATH, GRAPH_TOKENS, Claim, Metric
+from ldtrack.core.slots import GRAPH_DURATION, GRAPH_OUTCOME, GRAPH_PATH, GRAPH_TOKENS, Metric
 from ldtrack.core.values import Outcome
-from ldtrack.exceptions import MisuseError
+from ldtrack.tracking.claimant import Claimant
 from ldtrack.tracking.graph_methods import GraphTrackMethods
 from ldtrack.tracking.graph_run import GraphRun
 from ldtrack.tracking.operation import require_operation, result_of
 from ldtrack.tracking.run import RunOptions
-from ldtrack.tracking.run_slots import RunSlots
-from ldtrack.tracking.tracker import refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from ldclient import Context
 
-    from ldtrack.core.events import GraphAttribution
     from ldtrack.tracking.recorder import Recorder
     from ldtrack.tracking.tracker import Tracker
     from ldtrack.typing import Flight
@@ -42,7 +39,7 @@ NewNodeTracker = Callable[[str], "Tracker"]
 _NO_NODES: Final[Mapping[str, NewNodeTracker]] = MappingProxyType({})
 
 
-class GraphTracker(GraphTrackMethods):
+class GraphTracker(Claimant[GraphAttribution], GraphTrackMethods):
     """Records what one run of a graph did.
 
     A graph tracker comes from ``graph.create_tracker()``, with a fresh ``runId``, or from
@@ -50,18 +47,9 @@ class GraphTracker(GraphTrackMethods):
     token of its own. It may be used from many tasks, threads and loops at once.
     """
 
-    __slots__ = (
-        "_attribution",
-        "_context",
-        "_data",
-        "_new_node_trackers",
-        "_node_trackers",
-        "_recorder",
-        "_slots",
-        "_token",
-        "parent_run_id",
-        "run_id",
-    )
+    __slots__ = ("_new_node_trackers", "_node_trackers", "parent_run_id")
+
+    _another_run = "call graph.create_tracker() for another run"
 
     def __init__(
         self,
@@ -73,20 +61,10 @@ class GraphTracker(GraphTrackMethods):
         nodes: Mapping[str, NewNodeTracker] = _NO_NODES,
         parent_run_id: str | None = None,
     ) -> None:
-        if run_id is None:
-            self.run_id = recorder.new_run_id()
-            self._slots = RunSlots(recorder.ledger if context.valid else refusal_of(context))
-        else:
-            self.run_id = run_id
-            self._slots = recorder.slots_of(run_id)
+        super().__init__(recorder, attribution, context, run_id)
         self.parent_run_id = parent_run_id
-        self._recorder = recorder
-        self._attribution = attribution
-        self._context = context
-        self._data = attribution.data_of(self.run_id)
         self._new_node_trackers = nodes
         self._node_trackers: dict[str, Tracker] = {}
-        self._token: str | None = None
 
     def __repr__(self) -> str:
         return f"<GraphTracker of run {self.run_id} of {self.graph_key!r}>"
@@ -102,30 +80,15 @@ class GraphTracker(GraphTrackMethods):
         return tuple(self._new_node_trackers)
 
     @property
-    def resumption_token(self) -> str:
-        """This run's identity as text: lets another process track the same run, within the same slots."""
-        if self._token is None:
-            if self._context.valid:  # else its slots refuse, which a tracker of a good context must not share
-                self._recorder.share(self.run_id, self._slots)
-            self._token = self._recorder.encode_token(
-                self.run_id, self._attribution, self._context, self.parent_run_id
-            )
-        return self._token
-
-    @property
     def summary(self) -> GraphMetricSummary:
         """What has been recorded for this run so far, by this process: a snapshot that never changes."""
         value = self._slots.value
-        success = value(GRAPH_OUTCOME)
-        outcome = Outcome.CANCELLED if self._slots.is_cancelled else None
-        if success is not None:
-            outcome = Outcome.SUCCESS if success else Outcome.ERROR
         nodes = {key: tracker.summary for key, tracker in self._node_trackers.copy().items()}
         return GraphMetricSummary(
             resumption_token=self.resumption_token,
             duration_ms=value(GRAPH_DURATION),
-            success=success,
-            outcome=outcome,
+            success=value(GRAPH_OUTCOME),
+            outcome=self._slots.outcome(GRAPH_OUTCOME),
             tokens=value(GRAPH_TOKENS),
             path=value(GRAPH_PATH) or (),
             node_metrics=FrozenMapping(nodes),
@@ -184,42 +147,13 @@ class GraphTracker(GraphTrackMethods):
             cancelled_as=cancelled_as, model_time=recorder.model_time, estimator=recorder.new_estimator
         )
 
-    def _claim_of(self, metric: Metric, value: Any) -> Claim:
-        return Claim(self.run_id, metric, metric.events(self._data, value), self._context)
-
-    async def _record(self, metric: Metric, value: Any) -> bool:
-        claim = self._claim_of(metric, value)
-        answer = self._slots.claim(claim, value)
-        if answer is None:
-            answer = await self._slots.answer_after(claim, value)
-        elif not isinstance(answer, bool):
-            answer = await self._slots.waiter(answer)
-        if not answer:
-            self._recorder.duplicate(metric, self.run_id)
-        return answer
-
-    def _record_quietly(self, metric: Metric, value: object) -> Flight | None:
-        """Record without waiting and without raising."""
-        failed = partial(self._recorder.failed, metric.name)
-        return self._slots.claim_quietly(self._claim_of(metric, value), value, failed)
-
-    def _claim_run(self) -> None:
-        """Begin the one run there can be of this tracker."""
-        if self._slots.is_run:
-            raise MisuseError(
-                f"{self!r} has been run already, and a run id stands for one execution: call "
-                "graph.create_tracker() for another run"
-            )
-        self._slots.is_run = True
+    async def _track(self, metric: Metric, value: Any) -> bool:
+        recorded = self._record(metric, value)
+        return recorded is True or await recorded or self._duplicate(metric)
 
     def _settle(self, facts: GraphFacts) -> list[Flight]:
-        """Record what an ended run leaves; returns the claims that the ledger has yet to answer.
-
-        What was tracked explicitly has filled its slot and wins.
-        """
-        self._slots.is_cancelled = facts.outcome is Outcome.CANCELLED
-        flights = [self._record_quietly(metric, value) for metric, value in settle_graph(facts)]
-        return [flight for flight in flights if flight is not None]
+        """Record what an ended run leaves; returns the claims that the ledger has yet to answer."""
+        return self._record_left(facts.outcome, settle_graph(facts))
 
 
 def _known(keys: Iterable[str]) -> str:

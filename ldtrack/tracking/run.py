@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import attrs
 
 from ldtrack.core.meter import Totals, sum_of_all
-from ldtrack.core.settlement import DurationBasis, Facts, settle
+from ldtrack.core.settlement import DurationBasis, Facts
 from ldtrack.core.values import OUTCOME_OF, Ending, LDAIMetrics, MetricSummary, Outcome
 from ldtrack.exceptions import MisuseError
 from ldtrack.tracking.call import Call, ending_of
@@ -271,8 +271,7 @@ class Run(TrackMethods):
             begun = [call for call in self._calls if call.has_begun]
             ending = (begun or self._calls)[-1].ending
             self.tracker._note_ending(ending)
-        facts = self._facts(OUTCOME_OF[ending or Ending.COMPLETED])
-        return self.tracker._settle(facts, settle(facts))
+        return self.tracker._settle(self._facts(OUTCOME_OF[ending or Ending.COMPLETED]))
 
     def _facts(self, outcome: Outcome) -> Facts:
         if outcome is Outcome.CANCELLED and self._options.cancelled_as is not None:

@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import cast
 
 from ldtrack.core.meter import Totals
-from ldtrack.core.slots import OUTCOME, TOOL_CALL, Claim, Metric, SlotSheet, SlotState, Step
+from ldtrack.core.slots import TOOL_CALL, Claim, Metric, SlotSheet, SlotState, Step
 from ldtrack.core.values import Ending, Outcome
 from ldtrack.exceptions import LedgerError
 from ldtrack.loops import running_loop
@@ -45,7 +45,7 @@ class RunSlots(SlotSheet):
     """
 
     is_run = False
-    """Whether a run of this tracker was begun; there is one at most."""
+    """Whether the run was begun; there is one at most."""
     is_cancelled = False
     """Whether the run ended as cancelled, which no event says."""
     ending: Ending | None = None
@@ -59,6 +59,8 @@ class RunSlots(SlotSheet):
         self._ledger = ledger
         self._airborne: list[_Airborne] = []
         """In the order of their claims."""
+        self._may_begin = True
+        """Taken away by who begins the run: of several threads only one can."""
 
     @property
     def tool_calls(self) -> tuple[str, ...]:
@@ -70,9 +72,18 @@ class RunSlots(SlotSheet):
         """Whether a tool call was recorded, or may yet be: the ledger has to answer."""
         return bool(self._tool_calls) or any(one.metric is TOOL_CALL for one in self._airborne.copy())
 
-    def outcome(self) -> Outcome | None:
-        """The run's outcome: what was recorded, or that it was cancelled."""
-        success: bool | None = self.value(OUTCOME)
+    def begin_run(self) -> bool:
+        """Begin the run; ``False`` if it was begun already, in whichever thread."""
+        try:
+            del self._may_begin
+        except AttributeError:
+            return False
+        self.is_run = True
+        return True
+
+    def outcome(self, metric: Metric) -> Outcome | None:
+        """The run's outcome: what was recorded for that metric, or that it was cancelled."""
+        success: bool | None = self.value(metric)
         if success is not None:
             return Outcome.SUCCESS if success else Outcome.ERROR
         return Outcome.CANCELLED if self.is_cancelled else None

@@ -1,17 +1,16 @@
 """The tracker: the object on which ``track_*`` is called.
 
-Rule for this file: it makes claims out of metrics and leaves the decision to the run's slots, which all
-trackers of a run share.
+Rule for this file: what is recorded of a config's run, and how to time one. How it is claimed is for
+``Claimant`` to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ldtrack.core.events import Attribution
-from ldtrack.core.settlement import DurationBasis, Facts
+from ldtrack.core.settlement import DurationBasis, Facts, settle
 from ldtrack.core.slots import (
     DURATION,
     FEEDBACK,
@@ -23,17 +22,12 @@ from ldtrack.core.slots import (
     Metric,
 )
 from ldtrack.core.values import Ending, MetricSummary, Outcome
-from ldtrack.exceptions import MisuseError
-from ldtrack.ledgers.refusing import RefusingLedger
+from ldtrack.tracking.claimant import Claimant
 from ldtrack.tracking.operation import result_of
 from ldtrack.tracking.run import Run, RunOptions
-from ldtrack.tracking.run_slots import RunSlots
 from ldtrack.tracking.track_methods import TrackMethods
 
 if TYPE_CHECKING:
-    from ldclient import Context
-
-    from ldtrack.tracking.recorder import Recorder
     from ldtrack.tracking.source import StreamSource
     from ldtrack.tracking.stream import TrackedStream
     from ldtrack.typing import Estimator, Flight, Reader
@@ -43,26 +37,7 @@ __all__ = ["Tracker"]
 T = TypeVar("T")
 
 
-def refusal_of(context: Context) -> RefusingLedger:
-    """The ledger for runs of a context that LaunchDarkly would drop."""
-    return RefusingLedger(f"its context is invalid ({context.error}), and LaunchDarkly would drop its events")
-
-
-_new = tuple.__new__
-
-
-class _NotFirst:
-    """Awaited, it says at once that another claim was the first."""
-
-    def __await__(self) -> Generator[Any, Any, Literal[False]]:
-        return False
-        yield
-
-
-_NOT_FIRST: Final = _NotFirst()
-
-
-class Tracker(TrackMethods):
+class Tracker(Claimant[Attribution], TrackMethods):
     """Records what one run did.
 
     A tracker comes from ``config.create_tracker()``, with a fresh ``runId``, or from
@@ -70,43 +45,12 @@ class Tracker(TrackMethods):
     loops at once.
     """
 
-    __slots__ = ("_attribution", "_context", "_data", "_recorder", "_slots", "_token", "run_id")
+    __slots__ = ()
 
-    parent_run_id: str | None = None
-    """The id of the run that this one is part of; it is never sent to LaunchDarkly. See ``sub_run``."""
-
-    def __init__(
-        self,
-        recorder: Recorder,
-        attribution: Attribution,
-        context: Context,
-        run_id: str | None = None,
-    ) -> None:
-        if run_id is None:
-            self.run_id = recorder.new_run_id()
-            self._slots = RunSlots(recorder.ledger if context.valid else refusal_of(context))
-        else:
-            self.run_id = run_id
-            self._slots = recorder.slots_of(run_id)
-        self._recorder = recorder
-        self._attribution = attribution
-        self._context = context
-        self._data = attribution.data_of(self.run_id)
-        self._token: str | None = None
+    _another_run = "call config.create_tracker() for another run, or make several calls inside one run"
 
     def __repr__(self) -> str:
         return f"<Tracker of run {self.run_id} of {self._attribution.config_key!r}>"
-
-    @property
-    def resumption_token(self) -> str:
-        """This run's identity as text: lets another process track the same run, within the same slots."""
-        if self._token is None:
-            if self._context.valid:  # else its slots refuse, which a tracker of a good context must not share
-                self._recorder.share(self.run_id, self._slots)
-            self._token = self._recorder.encode_token(
-                self.run_id, self._attribution, self._context, self.parent_run_id
-            )
-        return self._token
 
     @property
     def summary(self) -> MetricSummary:
@@ -121,7 +65,7 @@ class Tracker(TrackMethods):
             success=value(OUTCOME),
             feedback=value(FEEDBACK),
             tool_calls=slots.tool_calls,
-            outcome=slots.outcome(),
+            outcome=slots.outcome(OUTCOME),
             ending=slots.ending,
             model_ms=totals.model_ms,
             finish_reason=totals.finish_reason,
@@ -190,26 +134,6 @@ class Tracker(TrackMethods):
         )
         return run._alone(source, first_token=first_token, reader=reader)
 
-    def _claim_of(self, metric: Metric, value: Any) -> Claim:
-        return Claim(self.run_id, metric, metric.events(self._data, value), self._context)
-
-    def _record(self, metric: Metric, value: Any) -> Literal[True] | Awaitable[bool]:
-        # Five times per run, so: no method look-up for what is no method, and tuple.__new__ is what
-        # Claim(...) calls, without the call in between.
-        events_of = metric.events
-        claim = _new(Claim, (self.run_id, metric, events_of(self._data, value), self._context))
-        slots = self._slots
-        answer = slots.claim(claim, value)
-        if answer is True:
-            return True
-        if answer is None:
-            return slots.answer_after(claim, value)
-        return _NOT_FIRST if answer is False else slots.waiter(answer)
-
-    def _duplicate(self, metric: Metric) -> Literal[False]:
-        self._recorder.duplicate(metric, self.run_id)
-        return False
-
     async def _record_all(self, metric: Metric, values: list[Any]) -> bool:
         if not values:
             return False
@@ -222,35 +146,17 @@ class Tracker(TrackMethods):
         assert answer is not None, "nothing queues for a metric without a slot"
         return await self._slots.waiter(answer)
 
-    def _record_quietly(self, metric: Metric, value: object) -> Flight | None:
-        """Record without waiting and without raising: what runs and streams do on their exits."""
-        return self._slots.claim_quietly(
-            self._claim_of(metric, value), value, partial(self._recorder.failed, metric.name)
-        )
-
-    def _claim_run(self) -> None:
-        """Begin the one run there can be of this tracker."""
-        if self._slots.is_run:
-            raise MisuseError(
-                f"{self!r} has been run already, and a run id stands for one execution: call "
-                "config.create_tracker() for another run, or make several calls inside one run"
-            )
-        self._slots.is_run = True
-
     def _note_ending(self, ending: Ending | None) -> None:
         """Keep how the latest model call ended, for the summary."""
         self._slots.ending = ending
 
-    def _settle(self, facts: Facts, todo: list[tuple[Metric, object]]) -> list[Flight]:
+    def _settle(self, facts: Facts) -> list[Flight]:
         """Record what an ended run leaves; returns the claims that the ledger has yet to answer.
 
-        What was tracked explicitly has filled its slot and wins; tool calls have no slot, so any tool
-        call that was tracked explicitly stands for all of them.
+        Tool calls have no slot, so any tool call that was tracked explicitly stands for all of them.
         """
-        slots = self._slots
+        slots, todo = self._slots, settle(facts)
         slots.totals = facts.totals
-        slots.is_cancelled = facts.outcome is Outcome.CANCELLED
         if slots.has_tool_calls:
             todo = [(metric, value) for metric, value in todo if metric is not TOOL_CALL]
-        flights = [self._record_quietly(metric, value) for metric, value in todo]
-        return [flight for flight in flights if flight is not None]
+        return self._record_left(facts.outcome, todo)

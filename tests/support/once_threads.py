@@ -22,6 +22,7 @@ from once_world import ADA, ATTRIBUTION, new_recorder
 import ldtrack.core.slots
 import ldtrack.delivery.ldclient
 import ldtrack.ledgers.memory
+import ldtrack.tracking.claimant
 import ldtrack.tracking.recorder
 import ldtrack.tracking.run_slots
 import ldtrack.tracking.track_methods
@@ -39,6 +40,7 @@ WATCHED = tuple(
         ldtrack.core.slots,
         ldtrack.delivery.ldclient,
         ldtrack.ledgers.memory,
+        ldtrack.tracking.claimant,
         ldtrack.tracking.recorder,
         ldtrack.tracking.run_slots,
         ldtrack.tracking.track_methods,
