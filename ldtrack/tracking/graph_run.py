@@ -8,21 +8,19 @@ that it may be called from the callbacks of any framework, and that never fails 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from ldtrack.core.graph_metrics import AIGraphMetrics, GraphFacts, GraphMetricSummary
 from ldtrack.core.meter import sum_of_usage
 from ldtrack.core.slots import HANDOFF_FAILURE, HANDOFF_SUCCESS, REDIRECT, Metric
-from ldtrack.core.values import OUTCOME_OF, Ending, LDAIMetrics, Outcome
-from ldtrack.exceptions import MisuseError
+from ldtrack.core.values import Ending, LDAIMetrics
 from ldtrack.tracking.call import ending_of
+from ldtrack.tracking.execution import Execution, RunOptions
 from ldtrack.tracking.graph_methods import GraphTrackMethods, ends_of
 from ldtrack.tracking.node_run import NodeRun, Visit
-from ldtrack.tracking.run import RunOptions, close_streams
-from ldtrack.tracking.run_slots import landed
 
 if TYPE_CHECKING:
+    from ldtrack.tracking.call import Call
     from ldtrack.tracking.graph_tracker import GraphTracker
     from ldtrack.tracking.recorder import Recorder
     from ldtrack.typing import Flight
@@ -30,82 +28,32 @@ if TYPE_CHECKING:
 __all__ = ["GraphRun"]
 
 
-class GraphRun(GraphTrackMethods):
+class GraphRun(Execution["GraphTracker"], GraphTrackMethods):
     """Times one execution of a graph and records it, nodes included, when it is left.
 
     Made by ``graph_tracker.run()``. Left by an exception it has failed, or was cancelled; left normally, it
     ended as the node did that ended last. What is tracked explicitly inside the block wins over that.
     """
 
-    __slots__ = (
-        "_ending",
-        "_is_repeatable",
-        "_is_settled",
-        "_nodes",
-        "_options",
-        "_path",
-        "_recorder",
-        "_started_ns",
-        "_stated",
-        "tracker",
-    )
+    __slots__ = ("_ending", "_nodes", "_path", "_stated")
 
     def __init__(
         self, tracker: GraphTracker, recorder: Recorder, options: RunOptions, *, is_repeatable: bool = False
     ) -> None:
-        self.tracker = tracker
-        self._recorder = recorder
-        self._options = options
-        self._is_repeatable = is_repeatable
+        super().__init__(tracker, recorder, options, is_repeatable=is_repeatable)
         self._nodes: dict[str, NodeRun] = {}
         self._path: list[str] = []
         self._ending: Ending | None = None
         """How the latest call or visit ended."""
         self._stated: AIGraphMetrics | None = None
-        self._started_ns: int | None = None
-        self._is_settled = False
 
     def __repr__(self) -> str:
-        state = "settled" if self._is_settled else "new" if self._started_ns is None else "open"
-        return f"<GraphRun {self.run_id} of {self.tracker.graph_key!r}, {state}, path={self._path}>"
-
-    async def __aenter__(self) -> Self:
-        """Start the clock; there is no wait to cancel."""
-        if not self._is_repeatable:
-            self.tracker._claim_run()
-        self._started_ns = self._recorder.clock.monotonic_ns()
-        return self
-
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Settle the graph's run and its nodes', and close what is still open; cancelling loses nothing.
-
-        Everything is handed to the ledger before the first wait.
-        """
-        flights = self._settle(error)
-        calls = [call for node in self._nodes.values() for call in node._calls]
-        await close_streams(calls, self._recorder.close_timeout, error)
-        if flights:
-            await landed(flights, self._recorder.settle_timeout)
-
-    @property
-    def run_id(self) -> str:
-        """The id of the graph's run."""
-        return self.tracker.run_id
+        return f"<GraphRun {self.run_id} of {self.tracker.graph_key!r}, {self._state}, path={self._path}>"
 
     @property
     def summary(self) -> GraphMetricSummary:
         """What has been recorded for this run so far: a snapshot that never changes."""
         return self.tracker.summary
-
-    @property
-    def resumption_token(self) -> str:
-        """This run's identity as text."""
-        return self.tracker.resumption_token
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -169,25 +117,19 @@ class GraphRun(GraphTrackMethods):
     async def _track(self, metric: Metric, value: Any) -> bool:
         return await self.tracker._track(metric, value)
 
-    def _require_open(self, what: str) -> None:
-        if self._is_settled:
-            raise MisuseError(
-                f"{what} was called on {self!r}, which is over: a new run needs a new tracker, from "
-                "graph.create_tracker()"
-            )
-        if self._started_ns is None:
-            raise MisuseError(f"{what} was called on {self!r} before `async with`: enter the run first")
-
     def _visited(self, key: str) -> None:
         self._require_open(f"visit {key!r}")
         self._path.append(key)
 
     def _note_ending(self, ending: Ending | None) -> None:
         """Keep how the latest call or visit ended, unless a call that is still open will say."""
-        self._ending = ending or self._ending
+        if ending is not None:
+            self._ending = ending
 
-    def _settle(self, error: BaseException | None) -> list[Flight]:
-        """Record what the run leaves, once; returns the claims that the ledger has yet to answer."""
+    def _calls_made(self) -> list[Call]:
+        return [call for node in self._nodes.values() for call in node._calls]
+
+    def _leave(self, error: BaseException | None) -> list[Flight]:
         if self._is_settled:
             return []
         self._is_settled = True
@@ -207,14 +149,11 @@ class GraphRun(GraphTrackMethods):
         return self._ending or Ending.COMPLETED
 
     def _facts(self, ending: Ending) -> GraphFacts:
-        outcome = OUTCOME_OF[ending]
-        if outcome is Outcome.CANCELLED and self._options.cancelled_as is not None:
-            outcome = self._options.cancelled_as
         assert self._started_ns is not None, "only what was entered is left"
         took_ms = max(0, self._recorder.clock.monotonic_ns() - self._started_ns) // 1_000_000
         stated = self._stated or AIGraphMetrics()
         return GraphFacts(
-            outcome=outcome,
+            outcome=self._options.outcome_of(ending),
             duration_ms=took_ms if stated.duration_ms is None else stated.duration_ms,
             path=stated.path or tuple(self._path),
             usage=stated.tokens or sum_of_usage([node.usage for node in self._nodes.values()]),

@@ -16,10 +16,10 @@ from ldtrack.core.graph_metrics import AIGraphMetrics, GraphFacts, GraphMetricSu
 from ldtrack.core.slots import GRAPH_DURATION, GRAPH_OUTCOME, GRAPH_PATH, GRAPH_TOKENS, Metric
 from ldtrack.core.values import Outcome
 from ldtrack.tracking.claimant import Claimant
+from ldtrack.tracking.execution import RunOptions
 from ldtrack.tracking.graph_methods import GraphTrackMethods
 from ldtrack.tracking.graph_run import GraphRun
 from ldtrack.tracking.operation import require_operation, result_of
-from ldtrack.tracking.run import RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -17,7 +17,8 @@ from ldtrack.core.settlement import Facts
 from ldtrack.core.values import Ending, LDAIMetrics, Outcome, TokenUsage
 from ldtrack.exceptions import MisuseError
 from ldtrack.tracking.call import ending_of
-from ldtrack.tracking.run import Run, RunOptions
+from ldtrack.tracking.execution import RunOptions
+from ldtrack.tracking.run import Run
 
 if TYPE_CHECKING:
     from ldtrack.tracking.call import Call

@@ -5,21 +5,16 @@ Rule for this file: a run opens once, collects its calls, and settles once, on w
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
-
-import attrs
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ldtrack.core.meter import Totals, sum_of_all
-from ldtrack.core.settlement import DurationBasis, Facts
-from ldtrack.core.values import OUTCOME_OF, Ending, LDAIMetrics, MetricSummary, Outcome
-from ldtrack.exceptions import MisuseError
+from ldtrack.core.settlement import Facts
+from ldtrack.core.values import Ending, LDAIMetrics, MetricSummary, Outcome
 from ldtrack.tracking.call import Call, ending_of
+from ldtrack.tracking.execution import Execution, RunOptions
 from ldtrack.tracking.operation import result_of
-from ldtrack.tracking.run_slots import landed
 from ldtrack.tracking.source import Source, StreamSource
 from ldtrack.tracking.stream import TrackedStream
 from ldtrack.tracking.track_methods import TrackMethods
@@ -31,77 +26,34 @@ if TYPE_CHECKING:
     from ldtrack.tracking.tracker import Tracker
     from ldtrack.typing import Estimator
 
-__all__ = ["Run", "RunOptions"]
+__all__ = ["Run"]
 
 T = TypeVar("T")
 
 
-@attrs.frozen(kw_only=True)
-class RunOptions:
-    """How a run is measured."""
-
-    cancelled_as: Outcome | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.instance_of(Outcome))
-    )
-    duration: DurationBasis = attrs.field(default="wall", validator=attrs.validators.in_(("wall", "model")))
-    model_time: bool = False
-    estimator: Callable[[], Estimator] | None = None
-
-
-class Run(TrackMethods):
+class Run(Execution["Tracker"], TrackMethods):
     """Times one execution and records it when it is left. Made by ``tracker.run()``.
 
     What is tracked explicitly inside the block wins over what the exit would record.
     """
 
-    __slots__ = (
-        "_calls",
-        "_is_alone",
-        "_is_repeatable",
-        "_is_settled",
-        "_options",
-        "_recorder",
-        "_started_ns",
-        "tracker",
-    )
+    __slots__ = ("_calls", "_is_alone")
 
     def __init__(
         self, tracker: Tracker, recorder: Recorder, options: RunOptions, *, is_repeatable: bool = False
     ) -> None:
-        self._is_repeatable = is_repeatable
-        self.tracker = tracker
-        self._recorder = recorder
-        self._options = options
+        super().__init__(tracker, recorder, options, is_repeatable=is_repeatable)
         self._calls: list[Call] = []
-        self._started_ns: int | None = None
         self._is_alone = False
-        self._is_settled = False
 
     def __repr__(self) -> str:
-        state = "settled" if self._is_settled else "new" if self._started_ns is None else "open"
-        return f"<Run {self.tracker.run_id}, {state}, calls={len(self._calls)}>"
+        return f"<Run {self.run_id}, {self._state}, calls={len(self._calls)}>"
 
-    async def __aenter__(self) -> Self:
-        """Start the clock; there is no wait to cancel."""
-        if not self._is_repeatable:
-            self.tracker._claim_run()
-        self._begin()
-        return self
+    def _leave(self, error: BaseException | None) -> list[Flight]:
+        return self._settle(self._end_calls(error))
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Settle the run and close what is still open; cancelling the wait loses nothing.
-
-        Everything is handed to the ledger before the first wait.
-        """
-        flights = self._settle(self._end_calls(error))
-        await close_streams(self._calls, self._recorder.close_timeout, error)
-        if flights:
-            await landed(flights, self._recorder.settle_timeout)
+    def _calls_made(self) -> list[Call]:
+        return self._calls
 
     def _end_calls(self, error: BaseException | None) -> Ending | None:
         """End what is still open; returns how the run ended, or ``None`` if its last call says so."""
@@ -117,19 +69,9 @@ class Run(TrackMethods):
         return None if error is None or still_open else Ending.CLOSED_EARLY
 
     @property
-    def run_id(self) -> str:
-        """The run's id."""
-        return self.tracker.run_id
-
-    @property
     def summary(self) -> MetricSummary:
         """What has been recorded for this run so far: a snapshot that never changes."""
         return self.tracker.summary
-
-    @property
-    def resumption_token(self) -> str:
-        """This run's identity as text."""
-        return self.tracker.resumption_token
 
     def stream(
         self,
@@ -229,11 +171,6 @@ class Run(TrackMethods):
         call.take_answer(answer, extractor)
         call.end(Ending.FAILED if call.meter.failed else Ending.COMPLETED)
 
-    def _begin(self) -> None:
-        """Start the clock, once."""
-        if self._started_ns is None:
-            self._started_ns = self._recorder.clock.monotonic_ns()
-
     def _call_ended(self, call: Call) -> None:
         """A call has ended: a run that is one stream ends with it."""
         self.tracker._note_ending(call.ending)
@@ -256,12 +193,6 @@ class Run(TrackMethods):
         self._require_open("run.track_metrics_of(...)")
         return await self.call(result_of(func), extractor)
 
-    def _require_open(self, what: str) -> None:
-        if self._is_settled:
-            raise MisuseError(f"{what} was called on {self!r}, which is over: a new run needs a new tracker")
-        if self._started_ns is None and not self._is_alone:
-            raise MisuseError(f"{what} was called on {self!r} before `async with`: enter the run first")
-
     def _settle(self, ending: Ending | None) -> list[Flight]:
         """Record what the run leaves, once; returns the claims that the ledger has yet to answer."""
         if self._is_settled:
@@ -271,11 +202,9 @@ class Run(TrackMethods):
             begun = [call for call in self._calls if call.has_begun]
             ending = (begun or self._calls)[-1].ending
             self.tracker._note_ending(ending)
-        return self.tracker._settle(self._facts(OUTCOME_OF[ending or Ending.COMPLETED]))
+        return self.tracker._settle(self._facts(self._options.outcome_of(ending or Ending.COMPLETED)))
 
     def _facts(self, outcome: Outcome) -> Facts:
-        if outcome is Outcome.CANCELLED and self._options.cancelled_as is not None:
-            outcome = self._options.cancelled_as
         stated = [call.stated_ms for call in self._calls]
         return Facts(
             totals=Totals.of([call.meter for call in self._calls]),
@@ -285,26 +214,6 @@ class Run(TrackMethods):
             duration_basis=self._options.duration,
             stated_ms=sum_of_all(stated),
         )
-
-
-async def close_streams(calls: Sequence[Call], timeout: float, left_by: BaseException | None) -> None:
-    """Close what is still open, all of it within one time limit; what takes longer is left to a task.
-
-    Cancelling the wait leaves the rest to tasks too.
-    """
-    unclosed = [call for call in calls if call.source is not None and not call.source.is_spent]
-    if not unclosed:
-        return
-    time = asyncio.get_running_loop().time
-    until = time() + timeout
-    try:
-        for call in unclosed:
-            if call is not unclosed[0] and time() >= until:
-                break
-            await call.close_source_quietly(left_by, until)
-    finally:
-        for call in unclosed:
-            call.close_soon()
 
 
 def _require_lookers(first_token: object, reader: object) -> None:

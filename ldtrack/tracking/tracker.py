@@ -23,8 +23,9 @@ from ldtrack.core.slots import (
 )
 from ldtrack.core.values import Ending, MetricSummary, Outcome
 from ldtrack.tracking.claimant import Claimant
+from ldtrack.tracking.execution import RunOptions
 from ldtrack.tracking.operation import result_of
-from ldtrack.tracking.run import Run, RunOptions
+from ldtrack.tracking.run import Run
 from ldtrack.tracking.track_methods import TrackMethods
 
 if TYPE_CHECKING:
