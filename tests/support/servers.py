@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PostgresServer",
     "RedisServer",
+    "kept",
     "missing_postgres",
     "missing_redis",
     "postgres_server",
@@ -44,7 +45,7 @@ POSTGRES_SETTINGS = {
 }
 HBA = """\
 host all with_password 127.0.0.1/32 scram-sha-256
-host all all           127.0.0.1/32 trust
+host all,replication all 127.0.0.1/32 trust
 """
 REDIS_SETTINGS = {
     "bind": "127.0.0.1",
@@ -236,6 +237,10 @@ class PostgresServer(Server):
             user = _unprivileged()
             os.chown(folder, user.pw_uid, user.pw_gid)
             self._as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        self._make()
+
+    def _make(self) -> None:
+        """Give it data of its own, and no others' settings."""
         flags = (
             "-U",
             "ldtrack",
@@ -366,7 +371,7 @@ class RedisServer(Server):
 
 
 @contextlib.contextmanager
-def _kept(kind: type[AnyServer]) -> Iterator[AnyServer]:
+def kept(kind: Callable[[Path], AnyServer]) -> Iterator[AnyServer]:
     """A started server in a folder of its own, which both go when this ends, or this process does."""
     folder = Path(tempfile.mkdtemp(prefix="ldtrack-server-"))
     with subprocess.Popen(
@@ -381,12 +386,12 @@ def _kept(kind: type[AnyServer]) -> Iterator[AnyServer]:
 @contextlib.contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL server for as long as the block lasts, and no longer than the process."""
-    with _kept(PostgresServer) as server:
+    with kept(PostgresServer) as server:
         yield server
 
 
 @contextlib.contextmanager
 def redis_server() -> Iterator[RedisServer]:
     """A Redis server for as long as the block lasts, and no longer than the process."""
-    with _kept(RedisServer) as server:
+    with kept(RedisServer) as server:
         yield server

@@ -19,6 +19,7 @@ from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.postgres.faults import meaning_of
+from ldtrack.ledgers.postgres.hosts import Hosts, Parameters
 from ldtrack.ledgers.store import UnavailableError
 
 __all__ = ["Connection", "Session"]
@@ -45,6 +46,15 @@ FACTS: Final = b"""
     SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'),
         pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean
 """
+# A session whose commit waits for a standby waits for good, also when its client has long gone, and nobody
+# may end it: that would be a commit on one server. One that waits tells enough: no others are added to it.
+WAITS_FOR_STANDBY: Final = b"""
+    SELECT EXISTS (
+        SELECT FROM pg_stat_activity
+        WHERE usename = current_user AND wait_event = 'SyncRep'
+        AND query_start < clock_timestamp() - %(server_ms)s * interval '1 millisecond'
+    )
+"""
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -54,6 +64,17 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     """
 
     ends_at = math.inf
+    is_called_off = False
+    """Whether somebody ended the wait for a synchronous standby: then a commit is on one server only."""
+
+    def heed_notices(self) -> None:
+        """Take notice of a commit that was not waited for: the server calls that a success."""
+
+        def heed(notice: psycopg.errors.Diagnostic) -> None:
+            # Its words are in the server's language; where they come from is not.
+            self.is_called_off |= notice.source_function == "SyncRepWaitForLSN"
+
+        self.add_notice_handler(heed)
 
     def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **options: Any) -> Any:
         """Drive one of the driver's operations, as long as there is time."""
@@ -85,17 +106,23 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     def rows(self, statement: bytes, parameters: dict[str, object] | None = None) -> Rows:
         """The rows that a statement answers with, if it answers with rows."""
         cursor = self.execute(statement, parameters, prepare=True)
+        if self.is_called_off:
+            raise UnavailableError("PostgreSQL's commit was not waited for: a standby may not have it")
         return cursor.fetchall() if cursor.description else []
 
 
 class Session:
     """``with session as connection:`` gives a connection that works, or says why there is none.
 
-    What the block does comes to an end within ``timeout`` seconds; connecting takes two at least.
+    What the block does comes to an end within ``timeout`` seconds; connecting takes two for each host at
+    least that does not answer.
     """
 
     def __init__(self, dsn: str, *, timeout: float, prepare: Callable[[Connection], None]) -> None:
-        self._parameters = _read(dsn)
+        parameters = _read(dsn)
+        secret = parameters.get("password")
+        self._secret = None if secret is None else str(secret)
+        self._hosts = Hosts(parameters, timeout=timeout)
         self._timeout = timeout
         self._prepare = prepare
         self._connection: Connection | None = None
@@ -104,7 +131,11 @@ class Session:
         ends_at = time.monotonic() + self._timeout
         if self._connection is not None and self._connection.is_cut:
             self.close()
-        connection = self._connection or self._connect(ends_at)
+        connection = self._connection
+        if connection is None:
+            connection = self._connect(ends_at)
+            # Hosts that did not answer may have taken all the time; some is needed to do anything.
+            ends_at = max(ends_at, time.monotonic() + self._timeout / 2)
         connection.ends_at = ends_at
         return connection
 
@@ -116,43 +147,49 @@ class Session:
         # Whatever went wrong: in a new session nothing of it is left.
         self.close()
         if isinstance(error, psycopg.Error):
-            self._raise(error)
-
-    def _raise(self, error: psycopg.Error) -> None:
-        # Not chained: the driver's own words may repeat the connection string.
-        raise meaning_of(error, self._secret) from None
-
-    @property
-    def _secret(self) -> str | None:
-        secret = self._parameters.get("password")
-        return None if secret is None else str(secret)
+            # Not chained: the driver's own words may repeat the connection string.
+            raise meaning_of(error, self._secret) from None
 
     def _connect(self, ends_at: float) -> Connection:
-        timeout = {"connect_timeout": max(2, math.ceil(self._timeout))}
-        try:
-            connection = Connection.connect(**{**timeout, **self._parameters}, autocommit=True)
-        except psycopg.Error as error:
-            self._raise(error)
-            raise
-        self._connection = connection
-        with self._closing_on_error():
+        """A connection to the first host that will do, which comes first from then on."""
+        problems: list[UnavailableError | LedgerError] = []
+        for host in self._hosts.in_turn():
+            try:
+                connection = Connection.connect(**host, autocommit=True)
+            except psycopg.Error as error:
+                problems.append(meaning_of(error, self._secret))
+                continue
+            self._connection = connection
             connection.ends_at = max(ends_at, time.monotonic() + 1.0)
-            # One kind of number, so that a statement is prepared once.
-            connection.adapters.register_dumper(int, Int8Dumper)
-            connection.adapters.register_dumper(int, Int8BinaryDumper)
-            server_ms = str(max(1, int(self._timeout * 1000 * SERVERS_SHARE)))
-            connection.execute(SETTINGS, {"server_ms": server_ms})
-            [(version, encoding, is_standby)] = connection.rows(FACTS)
-            if is_standby:
-                raise UnavailableError("PostgreSQL takes no writes now: the server is a standby or read-only")
-            if version < OLDEST_SERVER:
-                raise LedgerError(f"PostgreSQL 14 or newer is needed; the server is {version // 10_000}")
-            if encoding != "UTF8":
-                raise LedgerError(
-                    f"a ledger needs a database whose encoding is UTF8; this one's is {encoding}"
-                )
-            self._prepare(connection)
-        return connection
+            try:
+                with self._closing_on_error():
+                    self._begin(connection)
+            except UnavailableError as problem:
+                problems.append(problem)
+            else:
+                self._hosts.prefer(host)
+                return connection
+        raise _all_of(problems) from None
+
+    def _begin(self, connection: Connection) -> None:
+        """Set up a new session, on a server that a ledger can be on."""
+        connection.heed_notices()
+        # One kind of number, so that a statement is prepared once.
+        connection.adapters.register_dumper(int, Int8Dumper)
+        connection.adapters.register_dumper(int, Int8BinaryDumper)
+        server_ms = max(1, int(self._timeout * 1000 * SERVERS_SHARE))
+        connection.execute(SETTINGS, {"server_ms": str(server_ms)})
+        [(version, encoding, is_standby)] = connection.rows(FACTS)
+        if is_standby:
+            raise UnavailableError("PostgreSQL takes no writes now: the server is a standby or read-only")
+        if version < OLDEST_SERVER:
+            raise LedgerError(f"PostgreSQL 14 or newer is needed; the server is {version // 10_000}")
+        if encoding != "UTF8":
+            raise LedgerError(f"a ledger needs a database whose encoding is UTF8; this one's is {encoding}")
+        [(is_waiting,)] = connection.rows(WAITS_FOR_STANDBY, {"server_ms": server_ms})
+        if is_waiting:
+            raise UnavailableError("PostgreSQL's commits wait for a synchronous standby that does not answer")
+        self._prepare(connection)
 
     @contextlib.contextmanager
     def _closing_on_error(self) -> Generator[None]:
@@ -160,7 +197,7 @@ class Session:
             yield
         except psycopg.Error as error:
             self.close()
-            self._raise(error)
+            raise meaning_of(error, self._secret) from None
         except BaseException:
             self.close()
             raise
@@ -187,7 +224,14 @@ class Session:
 _abandoned: Final[list[Connection]] = []
 
 
-def _read(dsn: str) -> dict[str, Any]:
+def _all_of(problems: list[UnavailableError | LedgerError]) -> UnavailableError | LedgerError:
+    """What is wrong with every host: for good only if all of them say so."""
+    is_passing = any(isinstance(problem, UnavailableError) for problem in problems)
+    said = "; ".join(dict.fromkeys(map(str, problems)))
+    return UnavailableError(said) if is_passing else LedgerError(said)
+
+
+def _read(dsn: str) -> Parameters:
     try:
         parameters = dict(conninfo_to_dict(dsn))
     except psycopg.Error:

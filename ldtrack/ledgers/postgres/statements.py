@@ -44,7 +44,14 @@ RECORD: Final = f"""
     SELECT array_agg(at) FROM asked JOIN won USING (run, place)
 """  # noqa: S608 - made of constants
 # A statement of its own: only a fresh look sees what was committed while the other one waited for it.
+# A claim is seen before a standby has it if the server crashed, or somebody cut its session off, while its
+# commit waited. So what is answered is confirmed by a commit that comes later, unless there was one already.
 HOLDERS: Final = """
+    WITH confirmed AS (
+        INSERT INTO ldtrack_tellers AS teller (id)
+        SELECT %(teller)s WHERE %(is_open)s AND current_setting('synchronous_standby_names') <> ''
+        ON CONFLICT (id) DO UPDATE SET recorded = teller.recorded
+    )
     SELECT run::text, place, claimant
     FROM unnest(%(run)b::uuid[], %(place)b::bigint[]) AS asked (run, place)
     JOIN ldtrack_claims USING (run, place)

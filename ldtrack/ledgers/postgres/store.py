@@ -91,7 +91,8 @@ class PostgresStore:
             open_keys = [key for key in firsts if key not in held]
             if open_keys:
                 runs, places = zip(*open_keys, strict=True)
-                found = self._run(connection, sql.HOLDERS, run=list(runs), place=list(places))
+                asked_for = {"run": list(runs), "place": list(places), "is_open": not won}
+                found = self._run(connection, sql.HOLDERS, teller=self._teller, **asked_for)
                 held.update({(run, place): claimant for run, place, claimant in found})
         return [held.get(key) == row.claimant for key, row in zip(keys, rows, strict=True)]
 
