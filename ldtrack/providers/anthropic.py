@@ -49,6 +49,27 @@ class AnthropicReader:
         sign = _FIRST_SIGNS.get(name(field(item, "type")) or "")
         return sign is not None and field(item, sign) is not None
 
+    @staticmethod
+    def is_plain(item: Any) -> bool:
+        """Whether this is as nearly all events are: it adds some text, a thought or input of a tool."""
+        if type(item) is dict:
+            if item["type"] != "content_block_delta":
+                return False
+            delta = item["delta"]
+            said = delta[_SPOKEN[delta["type"]]]
+        else:
+            if item.type != "content_block_delta":
+                return False
+            delta = item.delta
+            kind = delta.type
+            if kind == "text_delta":
+                said = delta.text
+            elif kind == "input_json_delta":
+                said = delta.partial_json
+            else:
+                said = delta.thinking if kind == "thinking_delta" else None
+        return type(said) is str and said != ""
+
     def read(self, item: Any) -> Reading | None:
         """What an event, a whole message or the stream helper says."""
         kind = name(field(item, "type"))

@@ -54,6 +54,18 @@ class BedrockReader:
             return True
         return name(field(item, "stopReason")) is not None and field(item, "output") is not None
 
+    @staticmethod
+    def is_plain(item: Any) -> bool:
+        """Whether this is as nearly all events are: it adds some text, a thought or input of a tool."""
+        block = item.get("contentBlockDelta")
+        if block is None:
+            return False
+        delta = block["delta"]
+        said = delta.get("text")
+        if said is None:
+            said = delta["toolUse"]["input"] if "toolUse" in delta else delta["reasoningContent"]["text"]
+        return type(said) is str and said != ""
+
     def read(self, item: Any) -> Reading | None:
         """What an event or a whole answer says."""
         block = field(item, "contentBlockDelta")

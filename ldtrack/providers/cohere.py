@@ -41,6 +41,21 @@ class CohereReader:
         is_counted = field(usage, "tokens") is not None or field(usage, "billed_units") is not None
         return is_counted and field(item, "message") is not None
 
+    @staticmethod
+    def is_plain(item: Any) -> bool:
+        """Whether this is as nearly all events are: it adds some text or a thought."""
+        if type(item) is dict:
+            if item["type"] != "content-delta":
+                return False
+            content = item["delta"]["message"]["content"]
+            said = content.get("text") or content["thinking"]
+        else:
+            if item.type != "content-delta":
+                return False
+            content = item.delta.message.content
+            said = content.text or content.thinking
+        return type(said) is str and said != ""
+
     def read(self, item: Any) -> Reading | None:
         """What an event or a whole answer says."""
         kind = name(field(item, "type"))

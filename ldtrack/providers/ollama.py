@@ -34,6 +34,21 @@ class OllamaReader:
             return not isinstance(message, str)
         return field(item, "response") is not None
 
+    @staticmethod
+    def is_plain(item: Any) -> bool:
+        """Whether this is as nearly all chunks are: some text or a thought, nothing else."""
+        told = item if type(item) is dict else item.__dict__  # a model is slow to say that it lacks something
+        if told["done"] is not False:
+            return False
+        message = told.get("message")
+        if message is None:
+            said, calls = told["response"] or told["thinking"], told.get("tool_calls")
+        elif type(message) is dict:
+            said, calls = message["content"] or message["thinking"], message.get("tool_calls")
+        else:
+            said, calls = message.content or message.thinking, message.tool_calls
+        return calls is None and type(said) is str and said != ""
+
     def read(self, item: Any) -> Reading | None:
         """What a chunk or a whole answer says."""
         message = field(item, "message")

@@ -18,6 +18,13 @@ _ITEMS: Final = frozenset({"response.output_item.added", "response.output_item.d
 _SIGNS: Final = ("sequence_number", "response", "output_index", "item_id")
 """What an event has besides its type, at least one of them: its number, or what it is about."""
 _SPOKEN: Final = "response.output_text.delta"
+_PLAIN: Final = frozenset(
+    {
+        *(_SPOKEN, "response.function_call_arguments.delta", "response.custom_tool_call_input.delta"),
+        *("response.reasoning_text.delta", "response.reasoning_summary_text.delta"),
+    }
+)
+"""The commonest events that are content if they add anything; there are others."""
 _REFUSED: Final = frozenset({"response.refusal.delta", "response.refusal.done"})
 _FINISHED: Final = frozenset({"completed", "incomplete"})
 _FAILED: Final = frozenset({"failed", "cancelled"})
@@ -41,6 +48,19 @@ class OpenAIResponsesReader:
         if kind == "error":
             return isinstance(field(item, "sequence_number"), int)
         return kind.startswith("response.") and any(field(item, sign) is not None for sign in _SIGNS)
+
+    @staticmethod
+    def is_plain(item: Any) -> bool:
+        """Whether this is as nearly all events are: it adds some text, a thought or input of a tool."""
+        if type(item) is dict:
+            if item["type"] not in _PLAIN:
+                return False
+            said = item["delta"]
+        else:
+            if item.type not in _PLAIN:
+                return False
+            said = item.delta
+        return type(said) is str and said != ""
 
     def read(self, item: Any) -> Reading | None:
         """What an event, a whole response or the stream helper says."""

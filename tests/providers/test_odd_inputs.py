@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from folding import is_plain_to, read_by
 from hypothesis import given
 from hypothesis import strategies as st
 from recorded import (
@@ -18,13 +20,25 @@ from recorded import (
     message,
     message_stream,
     response,
+    response_delta,
     response_stream,
+)
+from recorded_models import (
+    bedrock_delta,
+    bedrock_stream,
+    cohere_event,
+    cohere_stream,
+    gemini_stream,
+    mistral_stream,
+    ollama_chunk,
+    ollama_stream,
 )
 
 from ldtrack.core.meter import Meter
 from ldtrack.core.reading import Reading
 from ldtrack.providers import (
     AnthropicReader,
+    BedrockReader,
     HuggingFaceReader,
     LiteLLMReader,
     OpenAIChatReader,
@@ -165,9 +179,9 @@ def as_object(value: Any) -> Any:
 
 
 @st.composite
-def spoilt_chunks(draw: st.DrawFn) -> Any:
+def spoilt_chunks(draw: st.DrawFn, recorded: Sequence[Any] = RECORDED) -> Any:
     """A recorded chunk of which one value, at any depth, is something else."""
-    chunk = draw(st.sampled_from(RECORDED))
+    chunk = draw(st.sampled_from(recorded))
     place = draw(st.sampled_from(places_in(chunk)))
     return with_odd(chunk, place, draw(VALUES | st.builds(Hostile) | st.builds(HostileMapping)))
 
@@ -196,6 +210,46 @@ def test_hostile_objects(reader: Reader, hostile: Any) -> None:
     """An object that raises at every touch is not recognised, unless by what it is, and says nothing."""
     assert isinstance(reader.recognises(hostile), bool)
     assert reader.read(hostile) is None
+
+
+DELTAS = [("text", "text"), ("thinking", "thinking"), ("input_json", "partial_json")]
+GLANCING = [reader for reader in PROVIDERS if hasattr(reader, "is_plain")]
+PLAIN = [
+    chat_chunk({"content": "Hi", "tool_calls": None, "function_call": None}),
+    response_delta("output_text", "Hi"),
+    response_delta("function_call_arguments", "{"),
+    *({"type": "content_block_delta", "delta": {"type": f"{kind}_delta", key: "Hi"}} for kind, key in DELTAS),
+    cohere_event("content-delta", 0, content={"text": "Hi"}),
+    cohere_event("content-delta", 0, content={"text": None, "thinking": "Hm"}),
+    ollama_chunk(1, content="Hi", tool_calls=None),
+    ollama_chunk(1, thinking="Hm", tool_calls=None),
+    {"model": "llama3.2", "done": False, "response": "Hi"},
+    {"model": "llama3.2", "done": False, "response": "", "thinking": "Hm"},
+    *(bedrock_delta(**delta) for delta in ({"text": "Hi"}, {"toolUse": {"input": "{"}})),
+    bedrock_delta(reasoningContent={"text": "Hm"}),
+]
+"""Chunks of which a reader can tell at a glance that they are content and no more."""
+GLANCED_AT = [
+    *(*RECORDED, *PLAIN, *bedrock_stream("Hi"), *cohere_stream("Hi")[:-1], *ollama_stream("Hi")),
+    *(*mistral_stream("Hi")[:-1], *gemini_stream("Hi")),
+]
+
+
+@pytest.mark.parametrize("reader", GLANCING, ids=lambda reader: type(reader).__name__)
+@given(value=VALUES | spoilt_chunks(GLANCED_AT))
+def test_what_is_plain_at_a_glance_is_content_and_no_more(reader: Reader, value: Any) -> None:
+    """Whatever is drawn: what is true of it without a reading is what the reading says."""
+    for item in (value, as_object(value)):
+        read_by(reader, item)
+
+
+@pytest.mark.parametrize("chunk", PLAIN, ids=str)
+def test_plain_chunks_are_told_at_a_glance(chunk: Any) -> None:
+    """In JSON, and as objects where there are any: else the test before this one could not fail."""
+    reader = ReaderRegistry().find(chunk)
+    assert reader in GLANCING
+    assert is_plain_to(reader, chunk)
+    assert is_plain_to(reader, as_object(chunk)) is not isinstance(reader, BedrockReader)
 
 
 def test_what_these_tests_can_see() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import huggingface_hub
 import pytest
+from folding import read_by
 from hypothesis import given
 from hypothesis import strategies as st
 from recorded import chat_chunk, generated_token, message, response, response_delta, response_event
@@ -105,7 +106,7 @@ def folded(reader: Reader, chunks: list[Any]) -> tuple[Expected, TokenUsage | No
     """What the reader and a meter make of the chunks."""
     meter, first_token = Meter(), None
     for at, chunk in enumerate(chunks):
-        reading = reader.read(chunk)
+        reading = read_by(reader, chunk)
         if reading is not None:
             meter.note(reading)
             if reading.content and first_token is None:

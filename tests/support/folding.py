@@ -8,9 +8,30 @@ from typing import Any
 import attrs
 
 from ldtrack.core.meter import Meter
+from ldtrack.core.reading import CONTENT, Reading
 from ldtrack.core.values import Ending, TokenUsage
 from ldtrack.providers import ReaderRegistry
 from ldtrack.typing import Reader
+
+
+def read_by(reader: Reader, chunk: Any) -> Reading | None:
+    """What the reader says. A chunk that it calls plain at a glance says no more than content."""
+    reading = reader.read(chunk)
+    assert not is_plain_to(reader, chunk) or reading is CONTENT
+    return reading
+
+
+def is_plain_to(reader: Reader, chunk: Any) -> bool:
+    """Whether the reader, if it can be asked, calls this chunk plain; it may raise what a stream catches."""
+    is_plain = getattr(reader, "is_plain", None)
+    if is_plain is None:
+        return False
+    try:
+        answer = is_plain(chunk)
+    except Exception:  # noqa: BLE001 - as the stream does
+        return False
+    assert type(answer) is bool
+    return answer
 
 
 @attrs.define
@@ -28,7 +49,7 @@ class Folded:
         if not self.chunks:
             self.reader = ReaderRegistry().find(chunk)
         self.chunks.append(chunk)
-        reading = None if self.reader is None else self.reader.read(chunk)
+        reading = None if self.reader is None else read_by(self.reader, chunk)
         if reading is not None:
             self.meter.note(reading)
             if reading.content and self.first_token is None:
