@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from functools import partial
 from typing import Any, Final
 
 import attrs
 
 from ldtrack.agents.jobs import Job, Jobs
 from ldtrack.agents.judge import Judge
+from ldtrack.agents.limits import Limit
 from ldtrack.core.judging import history_of, is_sampled
 from ldtrack.core.models import JudgeConfiguration, LDMessage
 from ldtrack.core.slots import JUDGE_SCORE
@@ -135,18 +135,18 @@ class Evaluator:
         """The keys of the judges."""
         return tuple(judge.key for judge in self._judges)
 
-    async def verdict_of(self, key: str, tracker: Tracker, history: str, output: str) -> JudgeResult:
-        """What one judge says, within the time limit; cancelling stops the judge."""
-        limit = self._judging.policy.timeout
+    async def verdict_of(
+        self, key: str, tracker: Tracker, history: str, output: str, answered: Callable[[], None]
+    ) -> JudgeResult:
+        """What one judge says; cancelling stops the judge.
+
+        ``answered`` is called once it has said it, and only the end of its run is still to be recorded.
+        """
         try:
-            async with asyncio.timeout(limit) as clock:
-                judge = await self._judge_of(key)
-                if judge is None:
-                    return _failure(key, "The judge's config is disabled.")
-                answered = partial(_stop, clock)
-                return await judge._evaluate(history, output, 1.0, tracker, answered)  # noqa: SLF001 - one thing in two files
-        except TimeoutError:
-            return _failure(key, f"The judge took longer than {limit:g} seconds.")
+            judge = await self._judge_of(key)
+            if judge is None:
+                return _failure(key, "The judge's config is disabled.")
+            return await judge._evaluate(history, output, 1.0, tracker, answered)  # noqa: SLF001 - one thing in two files
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -175,9 +175,13 @@ class Evaluator:
             await landed([flight], self._judging.settle_timeout)
 
     @property
-    def at_once(self) -> int:
-        """How many judges may be at work on one answer."""
-        return self._judging.policy.at_once
+    def policy(self) -> JudgePolicy:
+        """How long its judges may take, and how many of them may be at work on one answer."""
+        return self._judging.policy
+
+    def keep(self, task: asyncio.Task[None], key: str) -> None:
+        """Leave a judge that does not stop to whoever owns what goes on."""
+        self._judging.jobs.keep(task, f"judge {key!r}")
 
 
 class _Evaluation:
@@ -200,7 +204,7 @@ class _Evaluation:
 
     async def work(self) -> None:
         """Ask the judges that have not answered yet; cancelling stops them, and it may be called again."""
-        room = asyncio.Semaphore(self._evaluator.at_once)
+        room = asyncio.Semaphore(self._evaluator.policy.at_once)
         unasked = [key for key in dict.fromkeys(self._sampled) if key not in self._said]
         # Waits for all of them, however one ends.
         async with asyncio.TaskGroup() as group:
@@ -208,11 +212,27 @@ class _Evaluation:
                 group.create_task(self._ask(key, room))
 
     async def _ask(self, key: str, room: asyncio.Semaphore) -> None:
+        limit = Limit(self._evaluator.policy.timeout)
         async with room:
-            result = await self._evaluator.verdict_of(key, self._tracker, self._history, self._output)
-            # From here to the hand-over there is no wait: a score is recorded once, interrupted or not.
-            self._said[key] = result
-            await self._evaluator.record(self._tracker, result)
+            # In a task of its own: a provider that swallows being cancelled holds up nobody.
+            judging = asyncio.create_task(self._judge(key, limit))
+            try:
+                await limit.hold(judging)
+            finally:
+                if not judging.done():
+                    self._evaluator.keep(judging, key)
+        if judging.done() and not judging.cancelled():
+            judging.result()
+        self._said.setdefault(key, _failure(key, f"The judge took longer than {limit.seconds:g} seconds."))
+
+    async def _judge(self, key: str, limit: Limit) -> None:
+        evaluator, task = self._evaluator, asyncio.current_task()
+        result = await evaluator.verdict_of(key, self._tracker, self._history, self._output, limit.lift)
+        if task is None or task.cancelling():
+            return  # it was told to stop: who waited for it has gone on
+        # From here to the hand-over there is no wait: a score is recorded once, interrupted or not.
+        self._said[key] = result
+        await evaluator.record(self._tracker, result)
 
     def results(self) -> tuple[JudgeResult, ...]:
         return tuple(self._result_of(key) for key in self._evaluator.keys)
@@ -223,12 +243,6 @@ class _Evaluation:
         if key in self._sampled:
             return _failure(key, STOPPED)
         return JudgeResult(judge_config_key=key)
-
-
-def _stop(clock: asyncio.Timeout) -> None:
-    """Let a time limit go that has not been reached."""
-    if not clock.expired():
-        clock.reschedule(None)
 
 
 def _failure(key: str, reason: str) -> JudgeResult:

@@ -21,7 +21,7 @@ AT_SHUTDOWN: Final = 5.0
 """How long the end of a loop is held up by what is unfinished, in seconds."""
 
 PARTING: Final = 1.0
-"""How long a job that was told to end is waited for, in seconds."""
+"""How long a job that was told to end is waited for, in seconds: longer than it waits for its own tasks."""
 
 Failed = Callable[[str, BaseException], None]
 
@@ -48,6 +48,7 @@ class Jobs:
     def __init__(self, failed: Failed) -> None:
         self._failed = failed
         self._jobs: set[Job] = set()
+        self._runaways: set[asyncio.Task[Any]] = set()
         self._vigils = Vigils(self._at_shutdown)
 
     def start(self, work: Callable[[], Awaitable[None]]) -> Job:
@@ -60,26 +61,39 @@ class Jobs:
         job.task.add_done_callback(partial(self._done, job))
         return job
 
+    def keep(self, task: asyncio.Task[Any], what: str) -> None:
+        """Own a task that goes on although it was told to end, until it does; its being so is counted."""
+        self._runaways.add(task)
+        task.add_done_callback(self._returned)
+        self._failed("judge", TimeoutError(f"{what} was told to stop, and goes on all the same"))
+
+    def _returned(self, task: asyncio.Task[Any]) -> None:
+        self._runaways.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody else asks for it
+
     async def drain(self, timeout: float) -> None:
         """Wait for the running loop's jobs for at most so long, then give up what is left of them.
 
         Cancelling the wait gives them up at once.
         """
-        here = asyncio.get_running_loop()
-        await self._wait_for([job for job in list(self._jobs) if job.task.get_loop() is here], timeout)
+        await self._wait_for(asyncio.get_running_loop(), timeout)
 
-    async def _wait_for(self, jobs: list[Job], timeout: float) -> None:
-        if not jobs:
-            return
+    async def _wait_for(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        jobs = [job for job in list(self._jobs) if job.task.get_loop() is loop]
+        late = [task for task in list(self._runaways) if task.get_loop() is loop]
         try:
-            await asyncio.wait([job.task for job in jobs], timeout=timeout)
+            if jobs:
+                await asyncio.wait([job.task for job in jobs], timeout=timeout)
         finally:
-            late = [job for job in jobs if not job.is_over.is_set()]
-            for job in late:
-                self._end(job)
-                job.task.cancel()
+            for job in jobs:
+                if not job.is_over.is_set():
+                    self._end(job)
+                    late.append(job.task)
+            for task in late:
+                task.cancel()
         if late:
-            await asyncio.wait([job.task for job in late], timeout=PARTING)
+            await asyncio.wait(late, timeout=PARTING)
 
     async def _do(self, job: Job) -> None:
         try:
@@ -116,5 +130,4 @@ class Jobs:
 
     async def _at_shutdown(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for the jobs of a loop that ends without cancelling its tasks."""
-        jobs = [job for job in list(self._jobs) if job.task.get_loop() is loop]
-        await self._wait_for(jobs, AT_SHUTDOWN)
+        await self._wait_for(loop, AT_SHUTDOWN)

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import pytest
+from clock_loop import play
 from ldclient import Context
 
 from ldtrack import (
@@ -22,7 +23,7 @@ from ldtrack import (
     RunnerResult,
 )
 from ldtrack.core.judging import is_sampled
-from ldtrack.testing import FakeRunners, Recording, RecordingLedger, recording
+from ldtrack.testing import FakeRunners, ManualClock, Recording, RecordingLedger, recording
 
 ADA = Context.create("ada")
 GOOD = {"score": 0.75, "reasoning": "Good."}
@@ -409,6 +410,121 @@ class TestFailures:
         (verdict,) = await (await model.run("Hi")).evaluations
         assert verdict.error_message == "The judge's own run failed."
         assert scores(ld) == []
+
+
+class Deaf:
+    """A factory of judges that swallow being cancelled so many times, and go on until they are let go."""
+
+    def __init__(self, times: int = 10**6, verdict: Any = None) -> None:
+        self.times = times
+        self.verdict = verdict
+        self.go = asyncio.Event()
+        self.told = 0
+        self.is_over = False
+
+    def create_model(self, config: Any, tools: Any = None) -> Any:
+        return self
+
+    async def run(self, input: Any, output_type: Any = None, *, calls: Any) -> RunnerResult:
+        while not self.go.is_set():
+            try:
+                await self.go.wait()
+            except asyncio.CancelledError:
+                self.told += 1
+                if self.told > self.times:
+                    raise
+        self.is_over = True
+        if self.verdict is None:
+            raise ConnectionError("gone")
+        return RunnerResult(content="x", parsed=self.verdict)
+
+
+class TestDeafProviders:
+    """A provider that swallows being cancelled holds up nobody."""
+
+    @pytest.mark.parametrize("ends", ["failing", "scoring"])
+    def test_a_judge_outlasts_its_limit_but_not_its_result(self, ends: str) -> None:
+        """The result is there half a second after the limit; who goes on is owned and counted once."""
+        clock = ManualClock()
+        deaf = Deaf(verdict=GOOD if ends == "scoring" else None)
+
+        async def scene() -> None:
+            model, ld = await judged(deaf, judges=JudgePolicy(timeout=30), clock=clock)
+            result = await model.run("Hi")
+            began = asyncio.get_running_loop().time()
+            (verdict,) = await result.evaluations
+            assert asyncio.get_running_loop().time() - began < 30.6
+            assert verdict.error_message == "The judge took longer than 30 seconds."
+            assert ld.ai.stats.failures == {"judge": 1}
+            deaf.go.set()
+            gc.collect()
+            await settle()
+            assert deaf.is_over
+            assert await result.evaluations == (verdict,)
+            assert scores(ld) == []
+            assert ld.ai.stats.failures == {"judge": 1}
+            assert ld.ai.stats.open_calls == 0
+
+        play(clock, scene())
+
+    def test_the_others_are_heard_in_time(self) -> None:
+        """With room for one judge at a time, the second has its own time after the first's."""
+        clock, deaf = ManualClock(), Deaf()
+
+        class Mixed(FakeRunners):
+            def create_model(self, config: Any, tools: Any = None) -> Any:
+                return deaf if config.key == "deaf" else super().create_model(config, tools)
+
+        async def scene() -> None:
+            policy = JudgePolicy(timeout=5, at_once=1)
+            model, _ = await judged(Mixed(GOOD), ("deaf", 1), ("quick", 1), judges=policy, clock=clock)
+            first, second = await (await model.run("Hi")).evaluations
+            assert (first.success, second.score) == (False, 0.75)
+            deaf.go.set()
+            await settle()
+
+        play(clock, scene())
+
+    @pytest.mark.parametrize("since", ["before its limit", "after its limit"])
+    def test_closing_the_client_is_bounded(self, since: str) -> None:
+        """Whoever goes on is told once more, and waited for a moment; whoever then ends, has ended."""
+        clock, deaf = ManualClock(), Deaf(times=1)
+
+        async def scene() -> None:
+            model, ld = await judged(deaf, judges=JudgePolicy(timeout=5), clock=clock)
+            result = await model.run("Hi")
+            if since == "after its limit":
+                await result.evaluations
+            else:
+                await settle()
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            await ld.ai.aclose(timeout=0.5)
+            assert loop.time() - began < 2
+            (verdict,) = await result.evaluations
+            assert verdict.success is False
+            assert ld.ai.stats.failures == {"judge": 1}
+            deaf.go.set()
+            await settle()
+            assert scores(ld) == []
+
+        play(clock, scene())
+
+    def test_a_late_word_changes_nothing(self) -> None:
+        """One that swallows the limit and answers at once was too late all the same."""
+        clock, deaf = ManualClock(), Deaf(verdict=GOOD)
+
+        async def scene() -> None:
+            model, ld = await judged(deaf, judges=JudgePolicy(timeout=5), clock=clock)
+            result = await model.run("Hi")
+            asyncio.get_running_loop().call_later(5.25, deaf.go.set)
+            (verdict,) = await result.evaluations
+            assert verdict.error_message == "The judge took longer than 5 seconds."
+            await settle()
+            assert scores(ld) == []
+            assert ld.ai.stats.failures == {}
+
+        play(clock, scene())
 
 
 class TestStandalone:
