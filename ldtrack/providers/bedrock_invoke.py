@@ -47,6 +47,8 @@ class BedrockInvokeReader:
         if reading is not None and reading.step:
             # It is one call, and Amazon's counts know no id.
             reading = reading._replace(step="", begins=False)
+        if reading is not None and reading.usage is not None:
+            reading = reading._replace(usage=_in_parts(reading.usage))
         if usage is None:
             return reading
         reading = _SILENCE if reading is None else reading
@@ -72,6 +74,14 @@ def _names_in(item: Any) -> list[Any]:
         return [*item]
     except Exception:  # noqa: BLE001 - somebody else's mapping may do anything
         return []
+
+
+def _in_parts(said: UsageReport) -> UsageReport:
+    """The model's own counts as Amazon counts, whose counts may replace some of them: the input in parts."""
+    if said.input is not None:
+        said = said._replace(input=None, fresh_input=max(0, said.input - (said.cached_input or 0)))
+    is_sum = said.fresh_input is not None and said.output is not None
+    return said._replace(total=None) if is_sum else said
 
 
 def _usage_of(metrics: object) -> UsageReport | None:

@@ -6,6 +6,7 @@ the steps, which sees no chunk, says what should come out.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -17,11 +18,13 @@ from folding import read_by
 from hypothesis import given
 from hypothesis import strategies as st
 from recorded import chat_chunk, generated_token, message, response, response_delta, response_event
+from recorded_models import bedrock_delta
 
 from ldtrack.core.meter import Meter
 from ldtrack.core.values import TokenUsage
 from ldtrack.providers import (
     AnthropicReader,
+    BedrockInvokeReader,
     HuggingFaceReader,
     LiteLLMReader,
     MappingReader,
@@ -31,6 +34,7 @@ from ldtrack.providers import (
 from ldtrack.typing import Reader
 
 Counts = dict[str, int]
+Speak = Callable[["Step", int], dict[str, Any]]
 TEXTS = st.sampled_from(["", "Hi", " "])
 NAMES = st.sampled_from(["weather", "search"])
 IDS = st.none() | st.sampled_from(["a", "b"])
@@ -373,6 +377,86 @@ def test_mappings(steps: list[Step]) -> None:
     # Details of completions go by the name of the count they belong to.
     chunks = [as_mapping(step, at) for at, step in enumerate(steps)]
     check(MappingReader(), chunks, expected)
+
+
+# Amazon's envelopes
+
+
+def as_converse_event(step: Step, at: int) -> dict[str, Any]:
+    """The one event of Nova's that fits best."""
+    if step.call is not None:
+        id_, called = step.call
+        use = {"toolUseId": id_, "name": called}
+        return {"contentBlockStart": {"start": {"toolUse": use}, "contentBlockIndex": at}}
+    if step.reason is not None:
+        return {"messageStop": {"stopReason": step.reason}}
+    if step.counts is not None:
+        cached = step.counts["cached"]
+        counts = {
+            "inputTokens": step.counts["input"] - cached,
+            "outputTokens": step.counts["output"],
+            "totalTokens": step.counts["input"] + step.counts["output"],
+            "cacheReadInputTokens": cached,
+        }
+        return {"metadata": {"usage": counts}}
+    said: dict[str, Any] = {"text": step.text}
+    if step.thought:
+        said = {"reasoningContent": {"text": step.thought}}
+    return bedrock_delta(at, **said)
+
+
+def enveloped(chunk: dict[str, Any], metered: Counts | None = None) -> dict[str, Any]:
+    """The chunk as Amazon wraps it, with its own counts beside the model's if it is the last one."""
+    if metered is not None:
+        chunk = chunk | {
+            "amazon-bedrock-invocationMetrics": {
+                "inputTokenCount": metered["input"] - metered["cached"] - 1,
+                "outputTokenCount": metered["output"],
+                "cacheReadInputTokenCount": metered["cached"],
+                "cacheWriteInputTokenCount": 1,
+            }
+        }
+    return {"chunk": {"bytes": json.dumps(chunk).encode()}}
+
+
+AMAZON_S: st.SearchStrategy[Counts] = st.fixed_dictionaries(
+    {"input": st.integers(10, 99), "output": st.integers(0, 99), "cached": st.integers(0, 9)}
+)
+SPOKEN_ON_BEDROCK = st.builds(
+    Step, text=TEXTS, thought=TEXTS, call=CALLS, counts=st.none() | BILLED, reason=st.none() | REASONS
+)
+NOVA_STEPS = (
+    st.builds(Step, text=TEXTS)
+    | st.builds(Step, thought=TEXTS)
+    | st.builds(Step, call=CALLS)
+    | st.builds(Step, counts=AMAZON_S)
+    | st.builds(Step, reason=st.sampled_from(["end_turn", "guardrail_intervened"]))
+)
+ENVELOPED: dict[str, tuple[Speak, st.SearchStrategy[Step], set[str]]] = {
+    "claude": (as_message_event, MESSAGE_STEPS, {"refusal"}),
+    "nova": (as_converse_event, NOVA_STEPS, {"guardrail_intervened"}),
+    "chat": (as_chat, PLAIN | SPOKEN_ON_BEDROCK | REFUSING, {"content_filter"}),
+    "mapping": (as_mapping, PLAIN | SPOKEN_ON_BEDROCK | REFUSING, {"content_filter", "refusal"}),
+}
+
+
+@pytest.mark.parametrize("dialect", ENVELOPED)
+@given(data=st.data())
+def test_invocations(dialect: str, data: st.DataObject) -> None:
+    """Of one call, whatever ids are in it; Amazon's counts replace the model's own and end the stream."""
+    speak, drawn, refusing = ENVELOPED[dialect]
+    steps = data.draw(st.lists(drawn, max_size=8))
+    metered = data.draw(st.none() | AMAZON_S)
+    chunks = [enveloped(speak(step, at)) for at, step in enumerate(steps)]
+    expected = reference(
+        [attrs.evolve(step, begins=None) for step in steps], refusing, every_model=dialect == "mapping"
+    )
+    if metered is not None:
+        last = speak(steps[-1], len(steps) - 1) if steps else {}
+        chunks = [*chunks[:-1], enveloped(last, metered)]
+        expected.counts |= metered
+        expected.finished = True
+    check(BedrockInvokeReader(), chunks, expected)
 
 
 def test_what_these_tests_can_see() -> None:
