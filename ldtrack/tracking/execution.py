@@ -81,7 +81,10 @@ class Execution(Generic[TrackerT]):
         Everything is handed to the ledger before the first wait; cancelling the wait loses nothing.
         """
         flights = self._leave(error)
-        await _close_streams(self._calls_made(), self._recorder.close_timeout, error)
+        calls = self._calls_made()
+        unclosed = [call for call in calls if call.source is not None and not call.source.is_spent]
+        if unclosed:
+            await _close_streams(unclosed, self._recorder.close_timeout, error)
         if flights:
             await landed(flights, self._recorder.settle_timeout)
 
@@ -127,14 +130,11 @@ class Execution(Generic[TrackerT]):
             raise MisuseError(f"{what} was called on {self!r} before `async with`: enter the run first")
 
 
-async def _close_streams(calls: Sequence[Call], timeout: float, left_by: BaseException | None) -> None:
-    """Close what is still open, all of it within one time limit; what takes longer is left to a task.
+async def _close_streams(unclosed: Sequence[Call], timeout: float, left_by: BaseException | None) -> None:
+    """Close them all within one time limit; what takes longer is left to a task.
 
     Cancelling the wait leaves the rest to tasks too.
     """
-    unclosed = [call for call in calls if call.source is not None and not call.source.is_spent]
-    if not unclosed:
-        return
     time = asyncio.get_running_loop().time
     until = time() + timeout
     try:

@@ -7,6 +7,7 @@ that it may be called from the callbacks of any framework, and that never fails 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +36,14 @@ class GraphRun(Execution["GraphTracker"], GraphTrackMethods):
     ended as the node did that ended last. What is tracked explicitly inside the block wins over that.
     """
 
-    __slots__ = ("_ending", "_nodes", "_path", "_stated")
+    __slots__ = ("_ending", "_lock", "_nodes", "_path", "_stated")
 
     def __init__(
         self, tracker: GraphTracker, recorder: Recorder, options: RunOptions, *, is_repeatable: bool = False
     ) -> None:
         super().__init__(tracker, recorder, options, is_repeatable=is_repeatable)
+        self._lock = threading.RLock()
+        """Held while a node is made, a visit begins or ends, or the run does; re-entrant for finalizers."""
         self._nodes: dict[str, NodeRun] = {}
         self._path: list[str] = []
         self._ending: Ending | None = None
@@ -66,12 +69,13 @@ class GraphRun(Execution["GraphTracker"], GraphTrackMethods):
         It is what a runner needs as ``calls``, and ``node.tracker`` is the node's tracker. Only visited nodes
         are on the path, and only visits are timed: see ``visit``.
         """
-        node = self._nodes.get(key)
-        if node is None:
-            self._require_open(f"graph_run.node({key!r})")
-            tracker = self.tracker.node_tracker(key)
-            node = self._nodes[key] = NodeRun(key, self, tracker, self._recorder, self._options)
-        return node
+        with self._lock:
+            node = self._nodes.get(key)
+            if node is None:
+                self._require_open(f"graph_run.node({key!r})")
+                tracker = self.tracker.node_tracker(key)
+                node = self._nodes[key] = NodeRun(key, self, tracker, self._recorder, self._options)
+            return node
 
     def visit(self, key: str) -> Visit:
         """One visit of a node, to be begun: ``with graph_run.visit(key) as node``.
@@ -130,9 +134,10 @@ class GraphRun(Execution["GraphTracker"], GraphTrackMethods):
         return [call for node in self._nodes.values() for call in node._calls]
 
     def _leave(self, error: BaseException | None) -> list[Flight]:
-        if self._is_settled:
-            return []
-        self._is_settled = True
+        with self._lock:
+            if self._is_settled:
+                return []
+            self._is_settled = True
         nodes = list(self._nodes.values())
         was_at_work = any(node._is_at_work for node in nodes)
         endings = [node._end_all(error) for node in nodes]

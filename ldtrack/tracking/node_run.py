@@ -109,9 +109,9 @@ class NodeRun(Run):
         return Ending.COMPLETED if self._stated.success else Ending.FAILED
 
     def _end_measured(self, error: BaseException | None) -> Ending | None:
-        if not self._is_at_work:
-            return self._visit_ending
         visits = self._open_visits.copy()
+        if not visits and not self._is_calling:
+            return self._visit_ending
         endings = [self._ending_of_visit(visit, error) for visit in visits]
         ending = self._end_calls(error)
         for visit, known in zip(visits, endings, strict=True):
@@ -167,25 +167,28 @@ class Visit:
 
     def begin(self) -> NodeRun:
         """Start the clock: from here on the node is on the path."""
-        if self._started_ns is not None:
-            raise MisuseError(f"{self!r} was begun already: call graph_run.visit(key) for every visit")
-        self._graph_run._visited(self.node.key)
-        self.calls_before = len(self.node._calls)
-        self._started_ns = self._now()
-        self.node._open_visits.append(self)
+        with self._graph_run._lock:
+            if self._started_ns is not None:
+                raise MisuseError(f"{self!r} was begun already: call graph_run.visit(key) for every visit")
+            self._graph_run._visited(self.node.key)
+            self.calls_before = len(self.node._calls)
+            self._started_ns = self._now()
+            self.node._open_visits.append(self)
         return self.node
 
     def end(self, error: BaseException | None = None) -> None:
         """End the visit, with what broke it off; whatever comes after the first end is too late."""
         if self._started_ns is None:
             raise MisuseError(f"{self!r} was not begun: write `with graph_run.visit(key) as node`")
-        if not self._is_over:
-            self._finish(self.node._ending_of_visit(self, error))
+        self._finish(self.node._ending_of_visit(self, error))
 
     def _finish(self, ending: Ending | None) -> None:
+        """End the visit as said, unless somebody else did."""
         assert self._started_ns is not None, "only what was begun is finished"
-        self._is_over = True
-        self.node._visit_ended(self, max(0, self._now() - self._started_ns), ending)
+        with self._graph_run._lock:
+            if not self._is_over:
+                self._is_over = True
+                self.node._visit_ended(self, max(0, self._now() - self._started_ns), ending)
 
     def __enter__(self) -> NodeRun:
         return self.begin()
