@@ -16,9 +16,18 @@ from ldclient import Context, Result
 from ldtrack.agents.evaluator import DEFAULT_POLICY, JudgePolicy
 from ldtrack.agents.graph_methods import ManagedGraphMethods
 from ldtrack.agents.methods import Managing
-from ldtrack.configs.ldclient_config import privacy_of
+from ldtrack.configs.ldclient_config import introducing_of, privacy_of
 from ldtrack.core import events
 from ldtrack.core.events import Attribution, Event, GraphAttribution
+from ldtrack.core.options import (
+    require_callables,
+    require_flags,
+    require_kinds,
+    require_methods,
+    require_positive,
+    require_seconds,
+    require_several,
+)
 from ldtrack.core.privacy import Privacy
 from ldtrack.core.signing import TokenSigner
 from ldtrack.delivery import LDClientDestination
@@ -64,6 +73,8 @@ class AIClient(ManagedGraphMethods):
     ``signer`` signs resumption tokens, and refuses unsigned ones.
     ``readers`` are asked before the built-in ones.
     ``usage_events=False`` silences the events about this library itself.
+    ``context_events=False`` has a durable ledger leave out the index events that introduce contexts to
+    LaunchDarkly, for when all of them are known there already.
     ``escape_html`` renders templates as LaunchDarkly's Python package does.
     ``privacy`` says which attributes of the context templates cannot read, besides those that the context
     marks as private: by default those that the client's ``Config`` marks. Or include them all.
@@ -91,6 +102,7 @@ class AIClient(ManagedGraphMethods):
         run_ids: NewRunId = new_run_id,
         readers: Iterable[Reader] = (),
         usage_events: bool = True,
+        context_events: bool = True,
         escape_html: bool = False,
         privacy: Privacy | None = None,
         blocking_store: bool | None = None,
@@ -102,9 +114,7 @@ class AIClient(ManagedGraphMethods):
         runners: Mapping[str, RunnerFactory] | None = None,
         judges: JudgePolicy = DEFAULT_POLICY,
     ) -> None:
-        _require_seconds(idle_limit=idle_limit, settle_timeout=settle_timeout, close_timeout=close_timeout)
-        _require_kinds(signer=(signer, TokenSigner), privacy=(privacy, Privacy), judges=(judges, JudgePolicy))
-        _require_kinds(ledger=(ledger, Ledger), destination=(destination, Destination))
+        _require_options(locals())
         self._clock = clock = clock or SystemClock()
         self._tokens, self._usage_events = RunTokens(signer, clock), usage_events
         self._pass_through = LDClientDestination(ld_client)
@@ -126,7 +136,7 @@ class AIClient(ManagedGraphMethods):
             ld_client,
             self._recorder,
             escape_html=escape_html,
-            privacy=_redact(ledger, privacy_of(ld_client), privacy),
+            privacy=_instruct(ledger, ld_client, privacy, introduces=context_events),
             blocking_store=blocking_store,
         )
         self._introduce(is_heard=not self._pass_through.is_async)
@@ -250,13 +260,21 @@ class AIClient(ManagedGraphMethods):
             self.sweep()
 
 
-def _redact(ledger: Ledger | None, configured: Privacy, given: Privacy | None) -> Privacy:
-    """Have a ledger that writes contexts down leave out what is private; returns what templates go by."""
-    guard = getattr(ledger, "guard", None)
+def _instruct(
+    ledger: Ledger | None, ld_client: LaunchDarklyClient, given: Privacy | None, *, introduces: bool
+) -> Privacy:
+    """Tell a ledger that writes contexts down what is private, and whether to introduce them.
+
+    Returns what templates go by.
+    """
+    configured = privacy_of(ld_client)
+    guard, introduce = getattr(ledger, "guard", None), getattr(ledger, "introduce", None)
     if guard is not None:
         guard(configured)
         if given is not None:
             guard(given)
+    if introduce is not None and introduces:
+        introduce(introducing_of(ld_client))
     return configured if given is None else given
 
 
@@ -267,18 +285,27 @@ def _require_valid(context: object) -> None:
         raise ValueError(f"context is invalid ({context.error}): nothing can be recorded for it")
 
 
-def _require_seconds(**limits: Any) -> None:
-    for name, limit in limits.items():
-        if limit is None and name == "idle_limit":
-            continue
-        if isinstance(limit, bool) or not isinstance(limit, int | float):
-            raise TypeError(f"{name} must be a number of seconds, not {limit!r} ({type(limit).__name__})")
-        if not limit >= 0 or (name == "idle_limit" and limit == 0):
-            raise ValueError(f"{name} must be a positive number of seconds, got {limit!r}")
-
-
-def _require_kinds(**options: tuple[object, type]) -> None:
-    for name, (given, kind) in options.items():
-        # A class has the methods of its instances; given in place of one, it would fail when it is used.
-        if given is not None and (isinstance(given, type) or not isinstance(given, kind)):
-            raise TypeError(f"{name} must be a {kind.__name__}, not {type(given).__name__}")
+def _require_options(given: Mapping[str, Any]) -> None:
+    """Refuse options that would fail later, with what was given and what is wanted."""
+    methods, wanted = ("variation", "track", "flush"), "an LDClient or an AsyncLDClient"
+    require_methods(ld_client=(given["ld_client"], methods, wanted))
+    if given["clock"] is not None:
+        require_methods(clock=(given["clock"], ("time", "monotonic_ns"), "a Clock"))
+    kinds = {
+        "ledger": Ledger,
+        "destination": Destination,
+        "signer": TokenSigner,
+        "privacy": Privacy,
+        "runners": Mapping,
+    }
+    require_kinds(**{name: (given[name], kind) for name, kind in kinds.items()})
+    require_kinds(judges=(given["judges"] or 0, JudgePolicy))  # not optional: it has a default
+    flags = ("usage_events", "context_events", "escape_html", "model_time")
+    require_flags(**{name: given[name] for name in flags})
+    if given["blocking_store"] is not None:
+        require_flags(blocking_store=given["blocking_store"])
+    require_callables(estimator=given["estimator"], run_ids=given["run_ids"] or 0)
+    require_several(readers=given["readers"])
+    require_seconds(settle_timeout=given["settle_timeout"], close_timeout=given["close_timeout"])
+    if given["idle_limit"] is not None:
+        require_positive(idle_limit=given["idle_limit"])

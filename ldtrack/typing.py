@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ldclient import Context
 
+    from ldtrack.core.introductions import Introducing
     from ldtrack.core.privacy import Privacy
     from ldtrack.core.values import TokenUsage
 
@@ -167,6 +168,10 @@ class PatientLedger(Ledger, Protocol):
 
     def guard(self, privacy: Privacy) -> None:
         """Redact what this says is private as well, before anything is written."""
+        ...
+
+    def introduce(self, introducing: Introducing) -> None:
+        """Put an index event in front of a context's first claim, as the SDK's client would post one."""
         ...
 
 

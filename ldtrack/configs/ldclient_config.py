@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from ldclient.feature_store import InMemoryFeatureStore
 
+from ldtrack.core.introductions import Introducing
 from ldtrack.core.privacy import Privacy
 
-__all__ = ["has_store_in_memory", "privacy_of"]
+__all__ = ["has_store_in_memory", "introducing_of", "privacy_of"]
 
 
 def has_store_in_memory(client: object) -> bool:
@@ -28,4 +29,14 @@ def privacy_of(client: object) -> Privacy:
     return Privacy(
         private_attributes=getattr(config, "private_attributes", None) or (),
         all_attributes_private=getattr(config, "all_attributes_private", False) is True,
+    )
+
+
+def introducing_of(client: object) -> Introducing:
+    """How the client's configuration has contexts introduced to LaunchDarkly."""
+    config = getattr(client, "_config", None)
+    interval = getattr(config, "context_keys_flush_interval", None)
+    return Introducing(
+        interval=interval if isinstance(interval, int | float) and interval > 0 else Introducing().interval,
+        omits_anonymous=getattr(config, "omit_anonymous_contexts", False) is True,
     )

@@ -24,7 +24,7 @@ class Batch:
     bodies: tuple[str, ...] = attrs.field(repr=False)
     """The rows' events: JSON objects, those of one row joined by commas."""
     events: int
-    """How many events there are in all."""
+    """How many events of claims there are in all."""
     attempts: int = 0
     """How often it was leased before."""
 

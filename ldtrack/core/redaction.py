@@ -1,4 +1,4 @@
-"""What the wire shows of a context: LaunchDarkly's redaction for custom events.
+"""What the wire shows of a context: LaunchDarkly's redaction for custom events, and for index events.
 
 Rule for this file: contexts are plain data, as an SDK's ``to_dict`` writes them, and are never changed.
 What is hidden is named in ``_meta.redactedAttributes``, so that LaunchDarkly knows that it exists.
@@ -17,21 +17,27 @@ __all__ = ["redacted"]
 _Path = tuple[str, ...]
 
 
-def redacted(context: Mapping[str, Any], privacy: Privacy) -> dict[str, Any]:
+def redacted(
+    context: Mapping[str, Any], privacy: Privacy, *, shows_anonymous: bool = False
+) -> dict[str, Any]:
     """A context as a custom event carries it: private attributes, and all of an anonymous one's, left out.
 
+    An index event ``shows_anonymous`` ones, whose attributes are private only where they are marked so.
     ``privacy.include_private`` is about templates and changes nothing here.
     """
     if context.get("kind") != "multi":
-        return _redacted_kind(context, privacy)
+        return _redacted_kind(context, privacy, shows_anonymous=shows_anonymous)
     return {
-        kind: _redacted_kind(single, privacy) if isinstance(single, Mapping) else single
+        kind: _redacted_kind(single, privacy, shows_anonymous=shows_anonymous)
+        if isinstance(single, Mapping)
+        else single
         for kind, single in context.items()
     }
 
 
-def _redacted_kind(context: Mapping[str, Any], privacy: Privacy) -> dict[str, Any]:
-    hides_all = privacy.all_attributes_private or context.get("anonymous") is True
+def _redacted_kind(context: Mapping[str, Any], privacy: Privacy, *, shows_anonymous: bool) -> dict[str, Any]:
+    is_hidden = not shows_anonymous and context.get("anonymous") is True
+    hides_all = privacy.all_attributes_private or is_hidden
     private: dict[_Path, str] = {}
     if not hides_all:
         listed = references((*privacy.private_attributes, *own_references(context)))

@@ -25,6 +25,7 @@ class Row(NamedTuple):
     at_ms: int
     """When it was recorded, in milliseconds since the epoch."""
     events: int
-    """How many events it holds."""
+    """How many events it holds that count: those of the claim."""
     body: str
-    """The events as JSON objects, joined by commas. Private attributes are redacted already."""
+    """The events as JSON objects, joined by commas. Private attributes are redacted already. In front there
+    may be the index event that introduces the claim's context."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ldtrack.core.events import Event, RunData
 
-__all__ = ["body_of", "json_of"]
+__all__ = ["body_of", "index_of", "json_of"]
 
 
 def _plain(value: object) -> Any:
@@ -86,3 +86,11 @@ def body_of(events: Sequence[Event], context_json: str, at_ms: int) -> str:
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
     return ",".join(spelled)
+
+
+def index_of(context_json: str, at_ms: int) -> str:
+    """The event that introduces a context to LaunchDarkly, in JSON.
+
+    ``context_json`` is the context as ``redacted`` left it for an index event, as ``json_of`` spells it.
+    """
+    return f'{{"kind":"index","creationDate":{at_ms},"context":{context_json}}}'

@@ -72,7 +72,9 @@ class LDClientDestination:
     async def deliver(self, batch: Batch) -> Receipt:
         """Queue a batch's events, once there is room for them; cancelling it queues none."""
         try:
-            calls = [_call_of(event) for event in json.loads(f"[{','.join(batch.bodies)}]")]
+            events = json.loads(f"[{','.join(batch.bodies)}]")
+            # The client introduces contexts by itself.
+            calls = [_call_of(event) for event in events if not _is_index(event)]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             return Receipt(Verdict.REFUSED, f"no custom event can be read: {type(error).__name__}: {error}")
         try:
@@ -148,6 +150,10 @@ class LDClientDestination:
         else:
             self._client.flush()
         return FlushResult(pending=len(self._left_over))
+
+
+def _is_index(event: object) -> bool:
+    return isinstance(event, dict) and event.get("kind") == "index"
 
 
 def _call_of(event: dict[str, Any]) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ldtrack.core.batch import Aside, Batch, Standing
+from ldtrack.core.introductions import Introducing
 from ldtrack.core.privacy import Privacy
 from ldtrack.core.slots import Claim
 from ldtrack.ids import SystemClock
@@ -81,6 +82,13 @@ class DurableLedger:
     def guard(self, privacy: Privacy) -> None:
         """Redact what this says is private as well. An ``AIClient`` says so of its client's configuration."""
         self._scribe.guard(privacy)
+
+    def introduce(self, introducing: Introducing) -> None:
+        """Introduce contexts to LaunchDarkly, by an index event in front of the first claim of each.
+
+        An ``AIClient`` asks for it as its client's configuration says. A client's ``track`` does the same.
+        """
+        self._scribe.introduce(introducing)
 
     # What trackers ask
 

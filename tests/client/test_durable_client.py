@@ -68,13 +68,33 @@ async def a_run(ai: AIClient, context: Context = ADA) -> Any:
 
 def keys(endpoint: Endpoint) -> list[str]:
     """The keys of what arrived, without their common beginning."""
-    return [event["key"].removeprefix("$ld:ai:") for event in endpoint.events]
+    return [event["key"].removeprefix("$ld:ai:") for event in endpoint.customs]
 
 
 SETTLED = ["duration:total", "tokens:ttf", "generation:success"]
 
 
 # Delivering
+
+
+@pytest.mark.parametrize("introduces", [True, False])
+async def test_a_context_that_only_a_token_brings_is_introduced(
+    new_client: Callable[..., AIClient], endpoint: Endpoint, introduces: bool
+) -> None:
+    """Once, in front of its first claim; unless that was declined."""
+    async with new_client(delivers=False) as ai:
+        token = (await a_run(ai)).resumption_token
+    bob = Context.builder("bob").set("tier", "gold").build()
+    async with new_client(private_attributes=["tier"], context_events=introduces) as ai:
+        tracker = ai.resume(token, bob)
+        assert await tracker.track_feedback(Feedback.POSITIVE)
+        await tracker.track_tool_call("search")
+        assert await ai.flush(5)
+    of_bob = [event for event in endpoint.events if event["context"]["key"] == "bob"]
+    expected = ["index", "custom", "custom"] if introduces else ["custom", "custom"]
+    assert [event["kind"] for event in of_bob] == expected
+    for event in of_bob:
+        assert event["context"]["_meta"] == {"redactedAttributes": ["tier"]}
 
 
 async def test_an_entered_client_delivers(new_client: Callable[..., AIClient], endpoint: Endpoint) -> None:

@@ -76,4 +76,4 @@ def test_the_relay_starts_again_where_the_client_is_used_next(way, tmp_path: Pat
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert len(endpoint.events) == 2
+        assert len(endpoint.customs) == 2

@@ -13,7 +13,7 @@ from ldclient import Context
 
 from ldtrack.core.privacy import Privacy
 from ldtrack.core.redaction import redacted
-from ldtrack.core.wire import body_of, json_of
+from ldtrack.core.wire import body_of, index_of, json_of
 from ldtrack.delivery import LDClientDestination
 from ldtrack.testing import RecordingClient
 from ldtrack.typing import Batch, Destination, Receipt, Verdict
@@ -64,6 +64,15 @@ async def test_events_go_through_a_client(endpoint: Endpoint) -> None:
     customs = [event for event in endpoint.events if event["kind"] == "custom"]
     assert [shown(event) for event in customs] == EXPECTED
     assert all(event["creationDate"] > 7 for event in customs)
+
+
+async def test_what_introduces_a_context_is_left_to_the_client() -> None:
+    """It has no call for it, and introduces contexts by itself."""
+    captured = RecordingClient()
+    index = index_of('{"kind":"user","key":"ada"}', 7)
+    batch = Batch(id="1", payload_id="p", bodies=(f"{index},{SCORES.bodies[0]}",), events=2)
+    assert await LDClientDestination(captured).deliver(batch) == Receipt(Verdict.DELIVERED)
+    assert [event.key for event in captured.events] == ["first", "second"]
 
 
 async def test_events_go_through_an_asynchronous_client(endpoint: Endpoint) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from endpoint import Arrival, Endpoint
 from launchdarkly import client
-from ldclient import Config, Context, ContextBuilder
+from ldclient import Config, Context, ContextBuilder, LDClient
 
-from ldtrack.core.privacy import Privacy
-from ldtrack.core.redaction import redacted
-from ldtrack.core.wire import body_of, json_of
+from ldtrack.configs.ldclient_config import introducing_of, privacy_of
+from ldtrack.core.slots import DURATION, TOOL_CALL, Claim
 from ldtrack.delivery import LaunchDarklyEvents
 from ldtrack.ids import VERSION
+from ldtrack.ledgers.scribe import Scribe
+from ldtrack.testing import ManualClock
 from ldtrack.typing import Batch, Verdict
 
 AT = 1_700_000_000_000
@@ -70,22 +71,43 @@ async def posted_by_us(destination: LaunchDarklyEvents, endpoint: Endpoint, *bod
     return endpoint.arrivals[-1]
 
 
-def posted_by_client(endpoint: Endpoint, context: Context, **options: Any) -> Arrival:
-    """What a real client posts for the events; it has posted everything when it is closed."""
-    real = client(events_uri=endpoint.uri, **options)
-    for key, data, value in EVENTS:
-        real.track(key, context, data, value)
+def calls(real: LDClient, *contexts: Context) -> None:
+    """The same calls for everybody; a client has posted everything when it is closed."""
+    for context in contexts:
+        for key, data, value in EVENTS:
+            real.track(key, context, data, value)
     real.flush()
     real.close()
-    return endpoint.arrivals[-1]
+
+
+def rows_of(real: LDClient, *contexts: Context) -> list[str]:
+    """What a ledger keeps of these calls. A client has one event per call; of ours several may be a row."""
+    scribe = Scribe(ManualClock(AT / 1000), privacy_of(real))
+    scribe.introduce(introducing_of(real))
+    claims = [(TOOL_CALL, EVENTS[:2]), *((DURATION, [event]) for event in EVENTS[2:])]
+    return [
+        scribe.row_of(Claim("r-1", metric, events, context)).body
+        for context in contexts
+        for metric, events in claims
+    ]
 
 
 def without_time(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Custom events; a client announces each new context once besides."""
-    customs = [event for event in events if event["kind"] == "custom"]
-    for event in customs:
+    """All of the events, those that introduce a context as well."""
+    for event in events:
         assert isinstance(event.pop("creationDate"), int)
-    return customs
+    return events
+
+
+async def differences_between(endpoint: Endpoint, *contexts: Context, **options: Any) -> None:
+    """Let a real client and us post the same calls, and hold the two payloads against one another."""
+    real = client(events_uri=endpoint.uri, **options)
+    bodies = rows_of(real, *contexts)
+    calls(real, *contexts)
+    theirs = endpoint.arrivals[-1].events
+    ours = await posted_by_us(LaunchDarklyEvents("sdk-key", events_uri=endpoint.uri), endpoint, *bodies)
+    assert {event["creationDate"] for event in ours.events} == {AT}
+    assert without_time(ours.events) == without_time(theirs)
 
 
 @pytest.mark.parametrize("private", PRIVACIES.values(), ids=PRIVACIES)
@@ -93,14 +115,18 @@ def without_time(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 async def test_the_same_calls_are_the_same_json(
     endpoint: Endpoint, context: Context, private: dict[str, Any]
 ) -> None:
-    """Event by event, down to the redacted attributes, times aside."""
-    theirs = posted_by_client(endpoint, context, **private)
-    shown = json_of(redacted(context.to_dict(), Privacy(**private)))
-    # A client knows one event per call; of ours several may be one row.
-    bodies = [body_of(EVENTS[:2], shown, AT), *(body_of([event], shown, AT) for event in EVENTS[2:])]
-    ours = await posted_by_us(LaunchDarklyEvents("sdk-key", events_uri=endpoint.uri), endpoint, *bodies)
-    assert [event["creationDate"] for event in ours.events] == [AT] * len(EVENTS)
-    assert without_time(ours.events) == without_time(theirs.events)
+    """Event by event, index events too, down to the redacted attributes, times aside."""
+    await differences_between(endpoint, context, **private)
+
+
+@pytest.mark.parametrize("omits", [False, True], ids=["introduced", "omitted"])
+async def test_contexts_that_nobody_evaluated_are_introduced_as_a_client_does_it(
+    endpoint: Endpoint, omits: bool
+) -> None:
+    """Each once, by its kinds and keys; the anonymous ones with their attributes, or not at all."""
+    again = [ada().set("email", "another@example.com").build(), Context.create("ada", "visitor")]
+    contexts = [*CONTEXTS.values(), *again]
+    await differences_between(endpoint, *contexts, omit_anonymous_contexts=omits)
 
 
 IDENTITY = {"application": {"id": "shop", "version": "1.2"}, "wrapper_name": "wrap", "wrapper_version": "3"}
@@ -115,7 +141,8 @@ async def test_the_same_config_is_the_same_headers(
     endpoint: Endpoint, identity: dict[str, Any], compress: bool
 ) -> None:
     """Who we are is our own affair; all else is what a client with this config sends, to the same path."""
-    theirs = posted_by_client(endpoint, CONTEXTS["single"], enable_event_compression=compress, **identity)
+    calls(client(events_uri=endpoint.uri, enable_event_compression=compress, **identity), CONTEXTS["single"])
+    theirs = endpoint.arrivals[-1]
     config = Config("sdk-key", events_uri=endpoint.uri + "/", **identity)
     ours = await posted_by_us(LaunchDarklyEvents.from_config(config, compress=compress), endpoint, "{}")
     assert ours.path == theirs.path == "/bulk"

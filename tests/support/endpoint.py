@@ -122,6 +122,11 @@ class Endpoint:
             accepted = list(self.accepted.values())
         return [event for arrival in accepted for event in arrival.events]
 
+    @property
+    def customs(self) -> list[dict[str, Any]]:
+        """The custom events among them, without those that introduce a context."""
+        return [event for event in self.events if event["kind"] == "custom"]
+
     def wait_for(self, arrivals: int, timeout: float = 30) -> None:
         """Block until so many posts were read; a test that would wait longer has failed."""
         with self._changed:

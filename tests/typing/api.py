@@ -66,6 +66,7 @@ from ldtrack import (
     TrackedStream,
     Tracker,
 )
+from ldtrack.core.introductions import Introducing
 from ldtrack.core.slots import Claim
 from ldtrack.delivery import (
     JSONLines,
@@ -217,6 +218,7 @@ async def durable(ld: LDClient, claim: Claim, privacy: Privacy) -> None:
         assert_type(patient_flight.waiter(), asyncio.Future[bool])
     ledger.submit_quietly(claim)
     ledger.guard(privacy)
+    ledger.introduce(Introducing(omits_anonymous=True))
     ledger.start()
     assert all([known, backlogs, patient, destinations])
     await deliveries(ledger, events)

@@ -103,6 +103,8 @@ def _take_in(posts: Iterable[Post], verdict: Verdict) -> dict[Place, list[tuple[
             continue
         accepted.add(post.payload_id)
         for event in json.loads(content):
+            if event["kind"] == "index":
+                continue
             verdict.arrived += 1
             name = name_of(event)
             arrived[event["data"]["runId"], place_of(name)].append((name, event["metricValue"]))
