@@ -77,9 +77,6 @@ class Claimant(Generic[AttributionT]):
             )
         return self._token
 
-    def _claim_of(self, metric: Metric, value: Any) -> Claim:
-        return Claim(self.run_id, metric, metric.events(self._data, value), self._context)
-
     def _record(self, metric: Metric, value: Any) -> Literal[True] | Awaitable[bool]:
         # Five times per run, so: no method look-up for what is no method, and tuple.__new__ is what
         # Claim(...) calls, without the call in between.
@@ -99,9 +96,8 @@ class Claimant(Generic[AttributionT]):
 
     def _record_quietly(self, metric: Metric, value: object) -> Flight | None:
         """Record without waiting and without raising: what runs and streams do on their exits."""
-        return self._slots.claim_quietly(
-            self._claim_of(metric, value), value, partial(self._recorder.failed, metric.name)
-        )
+        claim = Claim(self.run_id, metric, metric.events(self._data, value), self._context)
+        return self._slots.claim_quietly(claim, value, partial(self._recorder.failed, metric.name))
 
     def _claim_run(self) -> None:
         """Begin the one run there can be of this tracker."""

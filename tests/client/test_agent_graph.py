@@ -16,7 +16,7 @@ from ldclient import Context
 from recorded import CHAT_USAGE, chat_chunk
 from sink import EventSink, Inbox
 
-from ldtrack import AIClient, InvalidTokenError, LDAIMetrics, TokenSigner, TokenUsage
+from ldtrack import AIClient, AIGraphMetrics, InvalidTokenError, LDAIMetrics, TokenSigner, TokenUsage
 from ldtrack.configs.graphs import AgentGraphDefinition
 from ldtrack.testing import ManualClock, Recording, RecordingClient, SequentialIds, recording
 
@@ -329,6 +329,7 @@ async def test_a_run_knows_its_parent() -> None:
     outer = config.create_tracker()
     graph = await a_graph(recorded)
     async with outer.run() as run, graph.create_tracker(parent=run).run() as graph_run:
+        assert (run.parent_run_id, graph_run.parent_run_id) == (None, outer.run_id)
         assert graph_run.tracker.parent_run_id == outer.run_id
         parents: list[Any] = [outer, run, outer.run_id, graph_run, graph_run.tracker]
         for parent in parents:
@@ -336,18 +337,48 @@ async def test_a_run_knows_its_parent() -> None:
             assert inner.parent_run_id == getattr(parent, "run_id", parent)
             assert inner.summary.parent_run_id == inner.parent_run_id
             assert recorded.ai.resume(inner.resumption_token, ADA).parent_run_id == inner.parent_run_id
-            await inner.track_success()
+            async with inner.run() as inner_run:
+                assert inner_run.parent_run_id == inner_run.summary.parent_run_id == inner.parent_run_id
     assert graph_run.summary.parent_run_id == outer.run_id
     resumed = recorded.ai.resume_graph(graph_run.resumption_token, ADA)
     assert resumed.parent_run_id == resumed.summary.parent_run_id == outer.run_id
     assert not any("parent" in name for event in recorded.events for name in event.data)
 
 
+@pytest.mark.parametrize("signer", [None, TokenSigner.from_key("a secret of sixteen bytes")])
+async def test_the_run_of_a_node_knows_the_graphs(signer: TokenSigner | None) -> None:
+    """As itself, in every summary and in its token; and a run within it knows the node's."""
+    recorded = recording(FLAGS, signer=signer)
+    graph = await a_graph(recorded)
+    tracker = graph.create_tracker(parent="outer")
+    async with tracker.run() as run:
+        with run.visit("writer") as node:
+            inner = graph.nodes["writer"].config.create_tracker(parent=node)
+    assert node.parent_run_id == node.tracker.parent_run_id == tracker.run_id
+    assert inner.parent_run_id == node.run_id
+    resumed = recorded.ai.resume(node.resumption_token, ADA)
+    for summary in (node.summary, run.summary.node_metrics["writer"], resumed.summary):
+        assert summary.parent_run_id == tracker.run_id
+    assert resumed.resumption_token == node.resumption_token
+    assert run.summary.parent_run_id == "outer"
+
+
+async def test_the_nodes_that_an_extractor_tells_of_know_the_graphs_run() -> None:
+    """They are run without a visit."""
+    recorded = made()
+    tracker = (await a_graph(recorded)).create_tracker()
+    metrics = AIGraphMetrics(node_metrics={"writer": LDAIMetrics()})
+    await tracker.track_graph_metrics_of(lambda _: metrics, lambda: "done")
+    writer = tracker.summary.node_metrics["writer"]
+    assert (writer.success, writer.parent_run_id) == (True, tracker.run_id)
+    assert recorded.ai.resume(writer.resumption_token, ADA).parent_run_id == tracker.run_id
+
+
 async def test_a_run_without_a_parent_has_none() -> None:
     """Neither in the summary nor in the token."""
     recorded = made()
     tracker = (await recorded.ai.agent_config("writer", ADA)).create_tracker()
-    assert tracker.parent_run_id is tracker.summary.parent_run_id is None
+    assert tracker.parent_run_id is tracker.run().parent_run_id is tracker.summary.parent_run_id is None
     assert recorded.ai.resume(tracker.resumption_token, ADA).parent_run_id is None
 
 
