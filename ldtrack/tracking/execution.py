@@ -65,9 +65,7 @@ class Execution(Generic[TrackerT]):
 
     async def __aenter__(self) -> Self:
         """Start the clock; there is no wait to cancel."""
-        if not self._is_repeatable:
-            self.tracker._claim_run()
-        self._begin()
+        self._enter()
         return self
 
     async def __aexit__(
@@ -87,6 +85,12 @@ class Execution(Generic[TrackerT]):
             await _close_streams(unclosed, self._recorder.close_timeout, error)
         if flights:
             await landed(flights, self._recorder.settle_timeout)
+
+    def _enter(self) -> None:
+        """Take the run, of which there is one, and start the clock."""
+        if not self._is_repeatable:
+            self.tracker._claim_run()
+        self._begin()
 
     def _leave(self, error: BaseException | None) -> list[Flight]:
         """End what is open, and settle; returns the claims that the ledger has yet to answer."""

@@ -21,6 +21,7 @@ from ldtrack.core.slots import (
     Metric,
 )
 from ldtrack.core.values import TokenUsage, key_of, whole_ms
+from ldtrack.tracking.track_methods import no_usage
 
 __all__ = ["GraphTrackMethods", "ends_of"]
 
@@ -68,10 +69,7 @@ class GraphTrackMethods:
         if tokens is None:
             return False
         if not isinstance(tokens, TokenUsage):
-            raise TypeError(
-                f"tokens must be an ldtrack.TokenUsage, not {tokens!r} ({type(tokens).__name__}): "
-                "write TokenUsage(total=..., input=..., output=...)"
-            )
+            raise no_usage(tokens)
         return False if tokens.is_empty else await self._track(GRAPH_TOKENS, tokens)
 
     async def track_path(self, path: Iterable[str]) -> bool:

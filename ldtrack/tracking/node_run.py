@@ -42,7 +42,7 @@ class NodeRun(Run):
     def __init__(
         self, key: str, graph_run: GraphRun, tracker: Tracker, recorder: Recorder, options: RunOptions
     ) -> None:
-        super().__init__(tracker, recorder, options)
+        super().__init__(tracker, recorder, options, is_repeatable=graph_run._is_repeatable)
         self.key = key
         self._graph_run = graph_run
         self._open_visits: list[Visit] = []
@@ -52,9 +52,7 @@ class NodeRun(Run):
         """How the latest visit ended; ``None`` where a call of it, still open, will say."""
         self._stated: LDAIMetrics | None = None
         """What a framework says of the node: it wins over what was measured."""
-        if not graph_run._is_repeatable:
-            tracker._claim_run()
-        self._begin()
+        self._enter()
 
     def __repr__(self) -> str:
         return f"<NodeRun {self.key!r} of graph run {self._graph_run.run_id}>"

@@ -22,10 +22,18 @@ from ldtrack.core.slots import (
 from ldtrack.core.values import Feedback, JudgeResult, LDAIMetrics, TokenUsage, key_of, whole_ms
 from ldtrack.tracking.operation import require_operation
 
-__all__ = ["FeedbackLike", "TrackMethods"]
+__all__ = ["FeedbackLike", "TrackMethods", "no_usage"]
 
 T = TypeVar("T")
 FeedbackLike = Feedback | Literal["positive", "negative"] | Mapping[str, Any]
+
+
+def no_usage(tokens: object) -> TypeError:
+    """Say what token usage is, to who gave something else."""
+    return TypeError(
+        f"tokens must be an ldtrack.TokenUsage, not {tokens!r} ({type(tokens).__name__}): "
+        "write TokenUsage(total=..., input=..., output=...)"
+    )
 
 
 class TrackMethods:
@@ -75,10 +83,7 @@ class TrackMethods:
         Cancelling the wait neither loses nor repeats the metric.
         """
         if not isinstance(tokens, TokenUsage):
-            raise TypeError(
-                f"tokens must be an ldtrack.TokenUsage, not {tokens!r} ({type(tokens).__name__}): "
-                "write TokenUsage(total=..., input=..., output=...)"
-            )
+            raise no_usage(tokens)
         if tokens.is_empty:
             return False
         recorded = self._record(TOKENS, tokens)

@@ -158,6 +158,6 @@ class Tracker(Claimant[Attribution], TrackMethods):
         """
         slots, todo = self._slots, settle(facts)
         slots.totals = facts.totals
-        if slots.has_tool_calls:
+        if facts.totals.tool_calls and slots.has_tool_calls:
             todo = [(metric, value) for metric, value in todo if metric is not TOOL_CALL]
         return self._record_left(facts.outcome, todo)
