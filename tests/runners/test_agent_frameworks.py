@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -299,16 +299,17 @@ class TestAgentsSDK:
 
     async def test_whatever_else_the_sdk_asks_a_model_the_model_answers(self) -> None:
         """Such as what to do about a failed request."""
-        from ldtrack.providers.runners.openai_agents_parts import MeasuredModel
+        from ldtrack.providers.runners.openai_agents_model import KnownModel, MeasuredModel, Why
 
         class Model:
             retries = 3
 
             async def get_response(self, *args: Any, **kwargs: Any) -> Any: ...
 
-            def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]: ...  # type: ignore[empty-body]  # never called
+            def stream_response(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]: ...  # type: ignore[empty-body]  # never called
 
-        assert MeasuredModel(Model(), None).retries == 3  # type: ignore[arg-type]  # nothing is called
+        known = KnownModel(Model(), Why())
+        assert MeasuredModel(known, None).retries == 3  # type: ignore[arg-type]  # nothing is called
 
 
 def _on(server: FakeServer) -> Any:

@@ -25,7 +25,7 @@ from ldtrack.providers.runners.tools import (
 )
 from ldtrack.running import Schema
 
-__all__ = ["LangChainDialect", "LangChainRunners", "langchain_provider", "model_of"]
+__all__ = ["LangChainDialect", "LangChainRunners", "langchain_provider", "model_of", "said_in"]
 
 _NAMES: Final = {
     "gemini": "google_genai",
@@ -127,15 +127,20 @@ class LangChainDialect:
 
     def said(self, answer: Any) -> Said:
         """What a message says."""
-        reading = read_message(answer)
-        reason = None if reading is None else reading.finish_reason
-        return Said(_text_of(answer), tuple(map(_request, _calls_of(answer))), answer, reason)
+        return said_in(answer)
 
     def results(self, results: Sequence[tuple[ToolRequest, str]]) -> list[Any]:
         """A tool's message for each."""
         return [
             self._messages.ToolMessage(content=result, tool_call_id=asked.id) for asked, result in results
         ]
+
+
+def said_in(message: Any) -> Said:
+    """What a message of the model's says."""
+    reading = read_message(message)
+    reason = None if reading is None else reading.finish_reason
+    return Said(_text_of(message), tuple(map(_request, _calls_of(message))), message, reason)
 
 
 def _tool(tool: LDTool) -> dict[str, Any]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from ldtrack.configs.graphs import AgentGraphDefinition
 from ldtrack.configs.types import AIAgentConfig, AICompletionConfig, AIJudgeConfig
 from ldtrack.core.models import LDMessage
-from ldtrack.providers.runners.chat import OUTPUT_NAME
-from ldtrack.providers.runners.langchain import model_of
+from ldtrack.core.values import LDAIMetrics
+from ldtrack.providers.runners.chat import OUTPUT_NAME, require_whole
+from ldtrack.providers.runners.langchain import model_of, said_in
 from ldtrack.providers.runners.langgraph_graph import LangGraphGraphRunner
 from ldtrack.providers.runners.tools import NO_PARAMETERS, Toolbox, ToolRequest
 from ldtrack.running import Calls, RunnerResult, Schema, Tools
@@ -56,6 +57,7 @@ class LangGraphAgentRunner:
 
     def __init__(self, config: AIAgentConfig, model: Any, toolbox: Toolbox, max_steps: int) -> None:
         self._create = importlib.import_module("langchain.agents").create_agent
+        self._middleware = importlib.import_module("langchain.agents.middleware")
         self._callbacks = importlib.import_module("ldtrack.providers.langchain_callbacks").LangChainCallbacks
         self._config = config
         self._model = model
@@ -76,9 +78,13 @@ class LangGraphAgentRunner:
         config = {"callbacks": [self._callbacks(calls)], "recursion_limit": self._limit}
         state = await self._agent(self._model, **more).ainvoke(_state(input), config)
         parsed = state.get("structured_response")
-        if parsed is not None:
-            return RunnerResult(content=json.dumps(parsed, ensure_ascii=False), raw=state, parsed=parsed)
-        return RunnerResult(content=str(state["messages"][-1].text), raw=state)
+        if parsed is None:
+            return RunnerResult(content=str(state["messages"][-1].text), raw=state)
+        content = json.dumps(parsed, ensure_ascii=False)
+        answers = [said_in(message) for message in state["messages"] if message.type == "ai"]
+        if answers[-1].is_cut_short:  # LangChain mends what is cut, and calls it whole
+            return RunnerResult(content=content, raw=state, metrics=LDAIMetrics(success=False))
+        return RunnerResult(content=content, raw=state, parsed=parsed)
 
     async def stream(self, input: Sequence[LDMessage], *, calls: Calls) -> AsyncGenerator[str, None]:
         """The agent's texts as they come; what a provider or a tool raises, and cancelling, pass."""
@@ -93,8 +99,24 @@ class LangGraphAgentRunner:
 
     def _agent(self, model: Any, **more: Any) -> Any:
         return self._create(
-            model, self._tools, system_prompt=self._config.instructions or None, name="agent", **more
+            model,
+            self._tools,
+            system_prompt=self._config.instructions or None,
+            name="agent",
+            middleware=[self._middleware.wrap_model_call(_whole)],
+            **more,
         )
+
+
+async def _whole(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+    """A model's answer, unless it asks for tools and was cut short: LangChain would call them."""
+    response = await handler(request)
+    for message in response.result:
+        if message.type == "ai":
+            said = said_in(message)
+            tools = tuple(one for one in said.requests if one.name != OUTPUT_NAME)
+            require_whole(said._replace(requests=tools))
+    return response
 
 
 def _streaming(model: Any) -> Any:

@@ -22,7 +22,7 @@ from ldtrack.configs.graphs import AgentGraphDefinition, AgentGraphNode
 from ldtrack.core.models import LDMessage
 from ldtrack.exceptions import RoundLimitError
 from ldtrack.providers.langchain import LangChainReader
-from ldtrack.providers.runners.chat import MAX_ROUNDS, Said, opening_of
+from ldtrack.providers.runners.chat import MAX_ROUNDS, Said, opening_of, require_whole
 from ldtrack.providers.runners.handoffs import Handoffs, is_handoff, require_no_handoffs
 from ldtrack.providers.runners.langchain import LangChainDialect
 from ldtrack.providers.runners.measuring import WithoutHandoffs
@@ -157,6 +157,7 @@ class LangGraphGraphRunner:
             talk = [*station.dialect.opening(opening_of(station.node.config)), *said]
             for _ in range(MAX_ROUNDS):
                 answer = await self._ask(station, talk, run, walk)
+                require_whole(answer)
                 targets = self._targets(station, answer, walk)
                 if targets:  # what else it asked for is done before it goes
                     tools = [one for one in answer.requests if not is_handoff(one.name)]

@@ -17,10 +17,10 @@ from ldtrack.core.models import LDMessage
 from ldtrack.core.values import LDAIMetrics
 from ldtrack.providers.runners.clients import Clients, require_asynchronous
 from ldtrack.providers.runners.openai_agents_graph import OpenAIAgentsGraphRunner
+from ldtrack.providers.runners.openai_agents_model import MeasuredModel
 from ldtrack.providers.runners.openai_agents_parts import (
     SDK,
     JSONOutput,
-    MeasuredModel,
     ToolErrors,
     Unreadable,
     input_of,
@@ -108,7 +108,7 @@ class OpenAIAgentRunner:
         agent = self._agent(calls, errors, output_type)
         with errors.as_they_were():
             result = await sdk.agents.Runner.run(agent, input_of(input), **sdk.options)
-        return _result_of(result, output_type)
+        return _result_of(result, output_type, is_cut=agent.model.why.is_cut_short)
 
     async def stream(self, input: Sequence[LDMessage], *, calls: Calls) -> AsyncGenerator[str, None]:
         """The agent's texts as they come; what the SDK or a tool raises, and cancelling, pass."""
@@ -127,13 +127,13 @@ class OpenAIAgentRunner:
         return self._sdk.agent(self._config, model, tools, **more)
 
 
-def _result_of(result: Any, output_type: Schema | None) -> RunnerResult:
+def _result_of(result: Any, output_type: Schema | None, *, is_cut: bool) -> RunnerResult:
     output = result.final_output
     content = text_of(output)
     if output_type is None:
         return RunnerResult(content=content, raw=result)
-    if isinstance(output, dict):
+    if isinstance(output, dict) and not is_cut:
         return RunnerResult(content=content, raw=result, parsed=output)
     # Cut short, or never what was asked for: of no use to whoever asked, so the run has failed.
-    metrics = LDAIMetrics(success=False) if isinstance(output, Unreadable) else None
+    metrics = LDAIMetrics(success=False) if is_cut or isinstance(output, Unreadable) else None
     return RunnerResult(content=content, raw=result, metrics=metrics)

@@ -22,9 +22,9 @@ from ldtrack.core.models import LDMessage
 from ldtrack.providers.openai_responses import OpenAIResponsesReader
 from ldtrack.providers.runners.handoffs import Handoffs, is_handoff, require_no_handoffs
 from ldtrack.providers.runners.measuring import WithoutHandoffs
+from ldtrack.providers.runners.openai_agents_model import KnownModel, MeasuredModel
 from ldtrack.providers.runners.openai_agents_parts import (
     SDK,
-    MeasuredModel,
     ToolErrors,
     input_of,
     text_of,
@@ -211,8 +211,8 @@ async def _without_handoffs(awaitable: Awaitable[dict[str, Any]]) -> dict[str, A
 class _NodeModel(MeasuredModel):
     """The model of one node in one run, which is offered the handoffs that the graph has from there."""
 
-    def __init__(self, model: Any, calls: _NodeCalls) -> None:
-        super().__init__(model, calls)
+    def __init__(self, known: KnownModel, calls: _NodeCalls) -> None:
+        super().__init__(known, calls)
         self._node = calls
 
     def _request(self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

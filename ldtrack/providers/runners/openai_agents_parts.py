@@ -11,8 +11,8 @@ import contextlib
 import dataclasses
 import importlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from typing import Any, Final
 
 import attrs
 
@@ -20,24 +20,19 @@ from ldtrack.configs.types import AIAgentConfig
 from ldtrack.core.models import LDMessage
 from ldtrack.providers.runners.chat import OUTPUT_NAME, keywords_for, parameters_of
 from ldtrack.providers.runners.clients import Clients
+from ldtrack.providers.runners.openai_agents_model import KnownModel, MeasuredModel, NotingClient, Why
 from ldtrack.providers.runners.tools import NO_PARAMETERS, Toolbox, ToolRequest
 from ldtrack.running import Schema
-from ldtrack.tracking.source import StreamSource
-from ldtrack.tracking.stream import TrackedStream
 
 __all__ = [
     "SDK",
     "JSONOutput",
-    "MeasuredModel",
-    "ModelCalls",
     "ToolErrors",
     "Unreadable",
     "input_of",
     "text_of",
     "tools_of",
 ]
-
-T = TypeVar("T")
 
 _OTHER_NAMES: Final = {"max_completion_tokens": "max_tokens", "max_output_tokens": "max_tokens"}
 """Parameters that the SDK knows by another name."""
@@ -164,68 +159,6 @@ def text_of(final_output: Any) -> str:
     return "" if final_output is None else json.dumps(final_output, ensure_ascii=False)
 
 
-class _Model(Protocol):
-    async def get_response(self, *args: Any, **kwargs: Any) -> Any: ...
-
-    def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]: ...
-
-
-class ModelCalls(Protocol):
-    """Makes a model's calls: what is needed of ``Calls``."""
-
-    async def call(self, awaitable: Awaitable[T]) -> T:
-        """Await an answer; cancelling passes to it."""
-        ...
-
-    def stream(self, source: StreamSource[T]) -> TrackedStream[T]:
-        """Read a stream."""
-        ...
-
-
-class MeasuredModel:
-    """One of the SDK's models, whose calls are made through a run.
-
-    Whatever else the SDK asks a model for, the model itself answers.
-    """
-
-    def __init__(self, model: _Model, calls: ModelCalls) -> None:
-        self._model = model
-        self._calls = calls
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    async def get_response(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's answer; cancelling passes to the request."""
-        asked = _Asked(self._model, args, kwargs)
-        await self._calls.call(asked.answer())
-        return asked.response
-
-    async def stream_response(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
-        """The model's events; cancelling, or closing this generator, closes the stream."""
-        async with self._calls.stream(self._model.stream_response(*args, **kwargs)) as events:
-            async for event in events:
-                yield event
-
-
-class _Asked:
-    """One question to a model, and the SDK's answer to it."""
-
-    def __init__(self, model: _Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._model = model
-        self._args = args
-        self._kwargs = kwargs
-        self.response: Any = None
-
-    async def answer(self) -> dict[str, Any]:
-        """What the SDK's answer says, in the shape of a whole response, which readers know."""
-        response = self.response = await self._model.get_response(*self._args, **self._kwargs)
-        usage = response.usage
-        # What was not reported is counted as nothing.
-        is_reported = usage.input_tokens or usage.output_tokens or usage.total_tokens
-        return {"object": "response", "output": response.output, "usage": usage if is_reported else None}
-
-
 class SDK:
     """The Agents SDK with the options of one factory."""
 
@@ -239,11 +172,13 @@ class SDK:
         self._clients = clients
         self._responses = responses
 
-    def model(self, config: AIAgentConfig) -> Any:
-        """The SDK's model of a config, over the client of the running loop."""
+    def model(self, config: AIAgentConfig) -> KnownModel:
+        """The SDK's model of a config, over the client of the running loop; for one run."""
         assert config.model is not None, "others are declined"
         kind = "OpenAIResponsesModel" if self._responses else "OpenAIChatCompletionsModel"
-        return getattr(self.agents, kind)(model=config.model.name, openai_client=self._clients.get())
+        why = Why()
+        client = NotingClient(self._clients.get(), why)
+        return KnownModel(getattr(self.agents, kind)(model=config.model.name, openai_client=client), why)
 
     def agent(self, config: AIAgentConfig, model: MeasuredModel, tools: Sequence[Any], **more: Any) -> Any:
         """An agent that does what a config says."""
