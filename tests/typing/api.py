@@ -404,6 +404,7 @@ async def runs(tracker: Tracker, sdk: openai.AsyncOpenAI) -> None:
         assert_type(await entered.track_success(), bool)
         assert_type(entered.summary, MetricSummary)
         assert_type(entered.resumption_token, str)
+        assert_type((entered.run_id, entered.parent_run_id), tuple[str, str | None])
         assert_type(entered.tracker, Tracker)
         stream = entered.stream(
             await sdk.chat.completions.create(model="gpt", messages=[], stream=True),
@@ -645,6 +646,9 @@ async def graphs(ai: AIClient, context: Context) -> None:
         assert_type(run.node("a"), ldtrack.NodeRun)
         assert_type(run.path, tuple[str, ...])
     assert_type(run.summary, ldtrack.GraphMetricSummary)
+    assert_type((run.run_id, run.parent_run_id, run.resumption_token), tuple[str, str | None, str])
+    assert_type((run.tracker, node.tracker), tuple[ldtrack.GraphTracker, ldtrack.Tracker])
+    assert_type((node.summary, node.parent_run_id), tuple[MetricSummary, str | None])
     assert_type(run.summary.node_metrics["a"], MetricSummary)
     inner = tracker.node_tracker("a")
     assert_type(graph.nodes["a"].config.create_tracker(parent=inner).parent_run_id, str | None)
