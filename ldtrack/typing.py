@@ -36,6 +36,7 @@ __all__ = [
     "Estimator",
     "Flight",
     "FlushResult",
+    "HastyBacklog",
     "LaunchDarklyClient",
     "Ledger",
     "Outlet",
@@ -208,6 +209,14 @@ class Backlog(Protocol):
 
     async def standing(self) -> Standing:
         """How much is waiting, and since when; cancelling the wait changes nothing."""
+        ...
+
+
+class HastyBacklog(Backlog, Protocol):
+    """What a backlog may offer besides. A relay that begins looks for it."""
+
+    async def hasten(self, seconds: float) -> None:
+        """Make due what was postponed at least so long ago; cancelling the wait does not stop it."""
         ...
 
 

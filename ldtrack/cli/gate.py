@@ -80,6 +80,12 @@ class Gate:
         finally:
             self._is_back(batch)
 
+    async def hasten(self, seconds: float) -> None:
+        """Make due what was postponed at least so long ago; cancelling the wait does not stop it."""
+        hasten = getattr(self._backlog, "hasten", None)
+        if hasten is not None:
+            await hasten(seconds)
+
     async def split(self, batch: Batch) -> tuple[Batch, Batch] | None:
         """Halve a batch, both halves still on loan; cancelling the wait does not stop it."""
         halves = None

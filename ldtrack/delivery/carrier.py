@@ -16,7 +16,7 @@ import anyio
 import attrs
 
 from ldtrack.core.batch import Batch
-from ldtrack.core.pacing import MARGIN, PROBE, Action, Outlook, backoff, decide
+from ldtrack.core.pacing import MARGIN, PROBE, RESTED, Action, Outlook, backoff, decide
 from ldtrack.core.receipts import Receipt, Verdict
 from ldtrack.delivery.patience import see_through
 from ldtrack.delivery.relay_stats import Counters
@@ -67,6 +67,8 @@ class Carrier:
         self._wait_until_ns = clock.monotonic_ns()
         self._stumbles = 0
         """How often in a row the ledger failed."""
+        self._is_new_here = True
+        """Whether it has yet to take up what its predecessors have postponed."""
         self._accepted: deque[Batch] = deque()
         """Accepted, and the ledger does not know yet. It learns of them before anything new is taken: few."""
         self._told: set[str] = set()
@@ -89,6 +91,7 @@ class Carrier:
         batch, before = None, self.outlook
         try:
             await self._settle_accepted()
+            await self._take_up()
             asked_ns = self._clock.monotonic_ns()
             batch = await self._lease()
             if batch is None:
@@ -104,6 +107,13 @@ class Carrier:
             self._complain("the ledger", error)
             self._wait(backoff(self._stumbles, self._draw()) + MARGIN)
         return batch is not None
+
+    async def _take_up(self) -> None:
+        """Do not wait out the pauses of relays that are gone: what this one is about to find out is news."""
+        hasten = getattr(self._backlog, "hasten", None)
+        if self._is_new_here and hasten is not None:
+            await see_through(hasten(RESTED), grace=GRACE)
+        self._is_new_here = False
 
     async def _lease(self) -> Batch | None:
         terms = self._terms

@@ -185,6 +185,10 @@ class DurableLedger:
         owner, _ = self._loans.pop(batch.id, _NOBODY)
         await self._clerk.ask(lambda store: store.postpone(batch, owner, seconds))
 
+    async def hasten(self, seconds: float) -> None:
+        """Make due what was postponed at least so long ago; cancelling the wait does not stop it."""
+        await self._clerk.ask(lambda store: store.hasten(seconds))
+
     async def split(self, batch: Batch) -> tuple[Batch, Batch] | None:
         """Halve a batch, both halves on loan; ``None`` if the loan was lost. Cancelling does not stop it."""
         loan = self._loans.pop(batch.id, _NOBODY)

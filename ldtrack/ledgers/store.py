@@ -53,6 +53,10 @@ class Store(Protocol):
         """Give the batch back; nobody takes it before so long. Nothing if the loan was lost."""
         ...
 
+    def hasten(self, seconds: float) -> None:
+        """Make due what was postponed at least so long ago. What is on loan stays on loan."""
+        ...
+
     def split(self, batch: Batch, owner: str, seconds: float) -> tuple[Batch, Batch] | None:
         """Halve the batch into two on loan to the same owner; ``None`` if the loan was lost."""
         ...

@@ -76,6 +76,10 @@ class RecordingBacklog:
         """Give the batch back; cancelling the wait does not stop it."""
         await self._ask(lambda: self.store.postpone(batch, self._loan_of(batch)[0], seconds))
 
+    async def hasten(self, seconds: float) -> None:
+        """Make due what was postponed at least so long ago; cancelling the wait does not stop it."""
+        await self._ask(lambda: self.store.hasten(seconds))
+
     async def split(self, batch: Batch) -> tuple[Batch, Batch] | None:
         """Halve the batch, both halves on loan; cancelling the wait does not stop it."""
 

@@ -124,6 +124,13 @@ class MemoryStore:
             now = self._clock.time()
             stored.owner, stored.since, stored.until = None, now, now + seconds
 
+    def hasten(self, seconds: float) -> None:
+        """Make due what was postponed at least so long ago. What is on loan stays on loan."""
+        now = self._clock.time()
+        for stored in self._batches.values():
+            if stored.owner is None and stored.since <= now - seconds:
+                stored.until = min(stored.until, now)
+
     def split(self, batch: Batch, owner: str, seconds: float) -> tuple[Batch, Batch] | None:
         """Halve the batch into two on loan to the same owner; ``None`` if the loan was lost."""
         half = len(batch.bodies) // 2

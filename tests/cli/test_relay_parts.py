@@ -514,3 +514,17 @@ def test_a_file_of_json_lines_needs_a_name(tmp_path, capsys) -> None:
     for more in (["--to=jsonl:"], ["--to=jsonl:x", "--events-uri=http://h"]):
         assert main(["relay", "--ledger", str(tmp_path / "l.db"), *more]) == 2
         assert "JSON lines" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_hasty", [True, False])
+async def test_what_others_put_off_is_due_through_the_gate(is_hasty: bool) -> None:
+    """A relay that begins asks for it; a backlog that knows nothing of it is left alone."""
+    backlog = RecordingBacklog()
+    backlog.add("{}")
+    gate = Gate(backlog)
+    await gate.postpone(await leased(gate), 600)
+    backlog.clock.advance(20)  # type: ignore[attr-defined]  # its own clock, which stands still
+    if not is_hasty:
+        backlog.hasten = None  # type: ignore[assignment,method-assign]  # a backlog without it
+    await gate.hasten(10)
+    assert (await gate.lease(owner="us", limit=1, max_chars=9, seconds=60) is not None) is is_hasty

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from clock_loop import play
 
-from ldtrack.core.pacing import MARGIN, PROBE, REFUSALS
+from ldtrack.core.pacing import MARGIN, PROBE, REFUSALS, RESTED
 from ldtrack.delivery import Relay, RelayState
 from ldtrack.exceptions import LedgerError
 from ldtrack.testing import RecordingBacklog, RecordingDestination
@@ -346,6 +346,37 @@ def test_a_wrong_key_is_told_loudly_once(caplog: pytest.LogCaptureFixture) -> No
     assert "401 Unauthorized" in told.getMessage()
     assert "SDK key" in told.getMessage()
     assert "accepts events again" in resumed.getMessage()
+
+
+def test_a_relay_that_is_restarted_tries_at_once_what_its_predecessor_postponed() -> None:
+    """The key was put right, and the process restarted: nobody waits for the pause of one that is gone."""
+    before = Scene(rows=3)
+    before.destination.answer_next(*[LOCKED] * 30)
+
+    async def wrong_key() -> None:
+        async with before.running():
+            await asyncio.sleep(8.5 * PROBE)
+
+    before.play(wrong_key())
+    after = Scene(backlog=before.backlog)
+    after.clock.advance(RESTED)
+    restarted = after.now
+    assert after.play(after.relay.drain(1)) is True
+    assert after.standing == (0, 3, 0)
+    assert after.now == restarted
+
+
+def test_relays_that_are_restarted_all_the_time_do_not_hammer() -> None:
+    """However many begin, and however often, a batch goes out once in ten seconds at most."""
+    first = Scene(rows=3)
+    first.destination.answer_next(*[LOCKED] * 100)
+    first.play(first.relay.step())
+    for _ in range(50):
+        first.clock.advance(1)
+        again = Scene(backlog=first.backlog, destination=first.destination)
+        again.play(again.relay.step())
+    assert len(first.payloads) == 6
+    assert len(set(first.payloads)) == 1
 
 
 def test_a_bad_row_behind_a_lock_does_not_keep_it_shut() -> None:

@@ -286,7 +286,7 @@ async def test_the_readme_s_durable_client(
         async with readme["durable"](RecordingClient(), config) as ai:
             await _a_vote(ai)
             assert await ai.flush()
-        assert [event["key"] for event in endpoint.events] == ["$ld:ai:feedback:user:positive"]
+        assert [event["key"] for event in endpoint.customs] == ["$ld:ai:feedback:user:positive"]
     assert (tmp_path / "ledger.db").exists()
 
 

@@ -322,6 +322,23 @@ def test_a_postponed_batch_is_left_alone(kit: Kit, store: Store) -> None:
     assert (again.payload_id, again.bodies, again.attempts) == (batch.payload_id, batch.bodies, 1)
 
 
+def test_a_postponed_batch_is_hastened_once_it_has_rested(kit: Kit, store: Store) -> None:
+    """Whoever postponed it; not one that was postponed just now, and none that is on loan."""
+    store.record(rows_of_run(3))
+    old, young, lent = (lease(store, limit=1, seconds=60) for _ in range(3))
+    store.postpone(old, "ada", 300)
+    kit.pass_time(15)
+    store.postpone(young, "ada", 300)
+    store.hasten(10)
+    assert lease(store, owner="bob").payload_id == old.payload_id
+    assert is_empty(store)
+    kit.pass_time(10)
+    store.hasten(10)
+    assert lease(store, owner="bob").payload_id == young.payload_id
+    assert is_empty(store)
+    store.delivered(lent)
+
+
 def test_a_batch_postponed_for_no_time_is_due_at_once(store: Store) -> None:
     """It was given back, no more."""
     store.record(rows_of_run(3))

@@ -35,6 +35,7 @@ from ldtrack import (
     Evaluations,
     Feedback,
     FlushResult,
+    HastyBacklog,
     InvalidTokenError,
     Judge,
     JudgeConfiguration,
@@ -200,7 +201,7 @@ async def durable(ld: LDClient, claim: Claim, privacy: Privacy) -> None:
     ledger = SQLiteLedger("ledger.db", synchronous="NORMAL", deadline=5, keep_claims=86_400, privacy=privacy)
     postgres = PostgresLedger("postgresql://db/track", schema="ldtrack", spool=False)
     redis = RedisLedger("redis://cache/0", name="ldtrack", spool="spool.db")
-    backlogs: list[Backlog] = [ledger, postgres, redis, RecordingBacklog()]
+    backlogs: list[HastyBacklog] = [ledger, postgres, redis, RecordingBacklog()]
     patient: list[PatientLedger] = [ledger, postgres, redis]
     async with AIClient(ld, ledger=ledger, destination=events) as ai:
         stats = ai.stats
@@ -235,6 +236,7 @@ async def deliveries(ledger: SQLiteLedger, events: LaunchDarklyEvents) -> None:
     if batch is not None:
         assert_type(await ledger.split(batch), tuple[Batch, Batch] | None)
         await ledger.postpone(batch, 1.0)
+        await ledger.hasten(10.0)
         await ledger.set_aside(batch, "refused")
         await ledger.delivered(batch)
         assert_type(await events.deliver(batch), Receipt)

@@ -94,6 +94,10 @@ _MINE: Final = "payload_id = %(id)s::uuid AND owner = %(owner)s"
 POSTPONE: Final = f"""
     UPDATE ldtrack_batches SET owner = NULL, since_ms = {_NOW}, until_ms = {_NOW} + %(for_ms)s WHERE {_MINE}
 """  # noqa: S608 - made of constants
+HASTEN: Final = f"""
+    UPDATE ldtrack_batches SET until_ms = {_NOW}
+    WHERE owner IS NULL AND until_ms > {_NOW} AND since_ms <= {_NOW} - %(for_ms)s
+"""  # noqa: S608 - made of constants
 SPLIT: Final = f"""
     WITH gone AS (DELETE FROM ldtrack_batches WHERE {_MINE} RETURNING *)
     INSERT INTO ldtrack_batches

@@ -129,6 +129,10 @@ class PostgresStore:
         """Give the batch back; nobody takes it before so long. Nothing if the loan was lost."""
         self._ask(sql.POSTPONE, for_ms=int(seconds * 1000), now=self._now(), **_loan(batch, owner))
 
+    def hasten(self, seconds: float) -> None:
+        """Make due what was postponed at least so long ago. What is on loan stays on loan."""
+        self._ask(sql.HASTEN, for_ms=int(seconds * 1000), now=self._now())
+
     def split(self, batch: Batch, owner: str, seconds: float) -> tuple[Batch, Batch] | None:
         """Halve the batch into two on loan to the same owner; ``None`` if the loan was lost."""
         size = len(batch.bodies)

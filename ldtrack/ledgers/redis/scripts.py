@@ -34,6 +34,7 @@ __all__ = [
     "ASIDE",
     "DELIVERED",
     "DISCARD_ASIDE",
+    "HASTEN",
     "LEASE",
     "OPEN",
     "POSTPONE",
@@ -95,6 +96,7 @@ RECORD: Final = Script.of("record")
 LEASE: Final = Script.of("drains", "clock", "loan", "lease")
 DELIVERED: Final = Script.of("drains", "drop", "delivered")
 POSTPONE: Final = Script.of("drains", "clock", "loan", "postpone")
+HASTEN: Final = Script.of("drains", "clock", "hasten")
 SPLIT: Final = Script.of("drains", "clock", "loan", "split")
 SET_ASIDE: Final = Script.of("drains", "clock", "drop", "set_aside")
 ASIDE: Final = Script.of("aside")

@@ -81,6 +81,9 @@ POSTPONE: Final = """
     UPDATE batches SET owner = NULL, since_ms = :now, until_ms = :until
     WHERE first_id = :id AND payload_id = :payload_id AND owner = :owner
 """
+HASTEN: Final = """
+    UPDATE batches SET until_ms = :now WHERE owner IS NULL AND until_ms > :now AND since_ms <= :since
+"""
 MIDDLE: Final = """
     SELECT first_id, last_id, (SELECT id FROM pending WHERE id >= first_id ORDER BY id LIMIT 1 OFFSET :half)
     FROM batches WHERE first_id = :id AND payload_id = :payload_id AND owner = :owner

@@ -89,6 +89,11 @@ class SQLiteStore:
         """Give the batch back; nobody takes it before so long. Nothing if the loan was lost."""
         self._change(sql.POSTPONE, batch, self._terms(owner, seconds))
 
+    def hasten(self, seconds: float) -> None:
+        """Make due what was postponed at least so long ago. What is on loan stays on loan."""
+        now = self._now_ms()
+        self._ask(sql.HASTEN, {"now": now, "since": now - int(seconds * 1000)})
+
     def split(self, batch: Batch, owner: str, seconds: float) -> tuple[Batch, Batch] | None:
         """Halve the batch into two on loan to the same owner; ``None`` if the loan was lost."""
         half = len(batch.bodies) // 2
