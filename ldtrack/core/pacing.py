@@ -24,8 +24,8 @@ PROBE: Final = 60.0
 """How often a destination that accepts nothing is asked whether it does again."""
 RESTED: Final = 10.0
 """A relay that begins does not wait for what others have postponed so many seconds ago: the pause was theirs,
-and who restarts a relay may have removed the reason. One that is restarted all the time, and any number of them
-together, thereby ask for a batch no more often than this."""
+and who restarts a relay may have removed the reason. One that is restarted all the time, and any number of
+them together, thereby ask for a batch no more often than this."""
 MARGIN: Final = 0.05
 """The relay comes back after its batch is due, so that it finds that one and makes no new one."""
 REFUSALS: Final = 20
