@@ -44,8 +44,6 @@ class RunSlots(SlotSheet):
     One of these is made per run. What most runs never need is a class attribute until it is needed.
     """
 
-    is_run = False
-    """Whether the run was begun; there is one at most."""
     is_cancelled = False
     """Whether the run ended as cancelled, which no event says."""
     ending: Ending | None = None
@@ -72,13 +70,17 @@ class RunSlots(SlotSheet):
         """Whether a tool call was recorded, or may yet be: the ledger has to answer."""
         return bool(self._tool_calls) or any(one.metric is TOOL_CALL for one in self._airborne.copy())
 
+    @property
+    def is_run(self) -> bool:
+        """Whether the run was begun; there is one at most."""
+        return not hasattr(self, "_may_begin")
+
     def begin_run(self) -> bool:
         """Begin the run; ``False`` if it was begun already, in whichever thread."""
         try:
             del self._may_begin
         except AttributeError:
             return False
-        self.is_run = True
         return True
 
     def outcome(self, metric: Metric) -> Outcome | None:

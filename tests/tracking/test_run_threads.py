@@ -165,9 +165,11 @@ def test_of_two_threads_that_run_a_tracker_one_is_refused(
 
     def scene(threads: Threads) -> tuple[Work, Work]:
         tracker = new_tracker(threads.stage)
+        assert not tracker._slots.is_run
 
         def enter() -> None:
             threads.unless_refused(lambda: by_hand(tracker.run().__aenter__()))
+            assert tracker._slots.is_run
 
         return enter, enter
 
