@@ -39,6 +39,8 @@ class Meter:
     refused: bool = False
     stated: TokenUsage | None = None
     """Usage that was handed over whole, by an extractor or an estimator."""
+    told: frozenset[str] = attrs.field(default=frozenset(), init=False)
+    """Ids of messages, and of the tool calls in them, which a later answer may tell of again."""
     _step: str = attrs.field(default="", init=False)
     """The step that is under way."""
     _spots: dict[str, str] = attrs.field(factory=dict, init=False)
@@ -53,8 +55,8 @@ class Meter:
             known = self.usage.get(step, _NOTHING_YET)
             fold = known.plus if reading.adds else known.updated_by
             self.usage[step] = fold(reading.usage)
-        for step, report in reading.parts:
-            self.usage[step] = self.usage.get(step, _NOTHING_YET).updated_by(report)
+        if reading.parts:
+            self._note_parts(reading)
         for call in reading.tool_calls:
             if call.spot:
                 self._spots[call.spot] = call.id
@@ -70,6 +72,12 @@ class Meter:
         self.finish_reason = reading.finish_reason or self.finish_reason
         self.model = reading.model or self.model
 
+    def _note_parts(self, reading: Reading) -> None:
+        for step, report in reading.parts:
+            self.usage[step] = self.usage.get(step, _NOTHING_YET).updated_by(report)
+        ids = [*(step for step, _ in reading.parts), *(call.id for call in reading.tool_calls)]
+        self.told = self.told.union(filter(_is_id, ids))
+
     def ending_when_exhausted(self, marks_end: bool) -> Ending:  # noqa: FBT001 - a fact of the reader's
         """How a call ended whose stream ran out by itself."""
         if self.failed:
@@ -82,11 +90,16 @@ class Meter:
             return Ending.FAILED
         return Ending.COMPLETED if self.finished else Ending.CLOSED_EARLY
 
-    def token_usage(self) -> TokenUsage | None:
-        """The tokens of this call, or ``None`` if nobody reported any."""
-        if self.stated is not None:
+    def token_usage(self, known: frozenset[str] = frozenset()) -> TokenUsage | None:
+        """The tokens of this call, but for known messages; ``None`` if nobody reported any."""
+        if self.stated is not None and not known:
             return self.stated
-        return sum_of_usage([report.usage() for report in self.usage.values()])
+        return sum_of_usage([report.usage() for step, report in self.usage.items() if step not in known])
+
+
+def _is_id(step: str) -> bool:
+    """Whether this names a message or a call, rather than the place where it stands."""
+    return not any(word.isdecimal() for word in step.split(" "))
 
 
 @attrs.frozen
@@ -111,14 +124,23 @@ class Totals:
         """Add up the calls of a run.
 
         Usage is summed, tool calls are listed, the first token is the first one's, finish reason and model
-        are the last one's that tells; a run is refused if its last call is.
+        are the last one's that tells; a run is refused if its last call is. A message that several answers
+        tell of, as of a graph that was interrupted and resumed, counts once.
         """
+        known: frozenset[str] = frozenset()
+        usages: list[TokenUsage | None] = []
+        tool_calls: list[str] = []
+        for meter in meters:
+            again = known & meter.told
+            usages.append(meter.token_usage(again))
+            tool_calls += [name for id_, name in meter.tool_calls.items() if id_ not in again]
+            known |= meter.told
         firsts = [meter.first_token_ns for meter in meters if meter.first_token_ns is not None]
         return cls(
             first_token_ns=min(firsts) if firsts else None,
             model_ns=sum_of_all([meter.model_ns for meter in meters]),
-            usage=sum_of_usage([meter.token_usage() for meter in meters]),
-            tool_calls=tuple(name for meter in meters for name in meter.tool_calls.values()),
+            usage=sum_of_usage(usages),
+            tool_calls=tuple(tool_calls),
             finish_reason=_last([meter.finish_reason for meter in meters]),
             model=_last([meter.model for meter in meters]),
             refused=bool(meters) and meters[-1].refused,

@@ -221,6 +221,22 @@ def test_calls_are_added_up() -> None:
     )
 
 
+def test_a_message_that_a_later_answer_tells_of_again_counts_once() -> None:
+    """As of a graph that was interrupted and resumed; what has no id of its own is counted as it comes."""
+
+    def state(*ids: str) -> Reading:
+        return Reading(
+            parts=tuple((id_, UsageReport(output=5)) for id_ in ids),
+            tool_calls=tuple(ToolCall(f"call {id_}", f"tool {id_}") for id_ in ids),
+        )
+
+    totals = Totals.of([metered(state("one", "0")), metered(state("one", "0", "two")), metered(state("two"))])
+    assert totals.usage == TokenUsage(20, 0, 20)
+    assert totals.tool_calls == ("tool one", "tool 0", "tool 0", "tool two")
+    apart = [metered(Reading(usage=UsageReport(output=5), step="one")) for _ in range(2)]
+    assert Totals.of(apart).usage == TokenUsage(10, 0, 10)
+
+
 def test_waiting_that_was_not_measured_everywhere_is_unknown() -> None:
     """A sum that leaves a call out would make a slow model look fast."""
     assert Totals.of([Meter(model_ns=5), Meter(model_ns=None)]).model_ns is None
