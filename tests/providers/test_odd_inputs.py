@@ -252,6 +252,17 @@ def test_plain_chunks_are_told_at_a_glance(chunk: Any) -> None:
     assert is_plain_to(reader, as_object(chunk)) is not isinstance(reader, BedrockReader)
 
 
+@pytest.mark.parametrize("odd", ["", "x", None, True, 0, b"x", [], ["x"], {}, {"x": 1}], ids=repr)
+@pytest.mark.parametrize("chunk", PLAIN, ids=str)
+def test_plain_chunks_with_this_odd_value(chunk: Any, odd: Any) -> None:
+    """In each of their places in turn: what was plain still is, or is not."""
+    for place in places_in(chunk):
+        spoilt = with_odd(chunk, place, odd)
+        for item in (spoilt, as_object(spoilt)):
+            for reader in GLANCING:
+                read_by(reader, item)
+
+
 def test_what_these_tests_can_see() -> None:
     """Negative control: the recorded chunks are read, so spoiling them means something."""
     assert sum(any(reader.read(chunk) for reader in OF_RECORDED) for chunk in RECORDED) > len(RECORDED) / 2
