@@ -18,7 +18,9 @@ __all__ = ["LiteLLMReader"]
 class LiteLLMReader:
     """Reads completions: a finish reason is the finish mark, usage comes last and only if asked for.
 
-    In a stream LiteLLM names the model that it was asked for, and not the one that answered.
+    In a stream LiteLLM names the model that it was asked for, and not the one that answered. It ends a stream
+    that broke off as it ends one whose service sent its last text and the finish reason at once: by chunks of
+    its own, with counts of its own. Only its stream knows which it was, so all ends and counts are believed.
     """
 
     wants: Wants = Wants.EVERY

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fake_http import openai_client
 from folding import fold
-from recorded import CHAT_USAGE, chat_chunk, chat_stream
+from recorded import chat_chunk, chat_stream
 
 from ldtrack.core.values import Ending
 
@@ -22,9 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # litellm and pydantic disagr
 WHOLE = [
     *chat_stream("Hel")[:2],
     chat_chunk({"content": "lo"}, finish_reason="stop"),
-    chat_chunk(
-        usage={key: CHAT_USAGE[key] for key in ("prompt_tokens", "completion_tokens", "total_tokens")}
-    ),
+    chat_chunk(usage={"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19}),
     "[DONE]",
 ]
 """From a service that sends its last text and the finish reason at once."""
@@ -33,7 +31,7 @@ CUT = [*chat_stream("Hel")[:2], chat_chunk({"content": "lo"})]
 
 
 async def last_chunks(*events: Any) -> tuple[list[Any], list[dict[str, Any]]]:
-    """All chunks that LiteLLM makes of these events, and what is in the one that ends and the one with usage."""
+    """All chunks that LiteLLM makes of these events, and what is in the last two: the end, and usage."""
     stream = await litellm.acompletion(
         model="openai/gpt-4o",
         messages=[{"role": "user", "content": "Hi"}],
