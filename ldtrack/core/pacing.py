@@ -13,7 +13,7 @@ import attrs
 
 from ldtrack.core.receipts import Receipt, Verdict
 
-__all__ = ["MARGIN", "PROBE", "RESTED", "Action", "Decision", "Outlook", "backoff", "decide"]
+__all__ = ["MARGIN", "PROBE", "REPEATS", "RESTED", "Action", "Decision", "Outlook", "backoff", "decide"]
 
 FIRST_WAIT: Final = 1.0
 """The longest wait after the first setback, in seconds; it doubles with each further one."""
@@ -30,6 +30,10 @@ MARGIN: Final = 0.05
 """The relay comes back after its batch is due, so that it finds that one and makes no new one."""
 REFUSALS: Final = 20
 """So many rows refused with nothing accepted in between: then it is not the rows."""
+REPEATS: Final = 5
+"""A batch that may have arrived, but whose answer was lost, is repeated so often as it is when it is refused.
+If it did arrive, LaunchDarkly recognises it as long as it is the same payload; its halves would count again.
+Who refuses the very same so often, over so long, has never let it pass."""
 PATIENCE: Final = 5
 MOST_TURNS: Final = 10
 """A batch that failed so often lets others go first, longer and longer: it may be the only one that fails."""
@@ -41,6 +45,8 @@ class Action(enum.Enum):
     SETTLE = "settle"
     POSTPONE = "postpone"
     SPLIT = "split"
+    REPEAT = "repeat"
+    """Postpone it as it is, and go on with others."""
     SET_ASIDE = "set aside"
     LOCK = "lock"
     """Postpone it, and take it that the destination accepts nothing from us."""
@@ -78,12 +84,12 @@ class Decision:
 
 
 _ACTIONS: Final = {
-    # verdict            several rows     a single row      once it is not the rows
-    Verdict.DELIVERED: (Action.SETTLE, Action.SETTLE, Action.SETTLE),
-    Verdict.LATER: (Action.POSTPONE, Action.POSTPONE, Action.POSTPONE),
-    Verdict.TOO_LARGE: (Action.SPLIT, Action.SET_ASIDE, Action.LOCK),
-    Verdict.REFUSED: (Action.SPLIT, Action.SET_ASIDE, Action.LOCK),
-    Verdict.LOCKED: (Action.LOCK, Action.LOCK, Action.LOCK),
+    # verdict            several rows     a single row      either, in doubt  once it is not the rows
+    Verdict.DELIVERED: (Action.SETTLE, Action.SETTLE, Action.SETTLE, Action.SETTLE),
+    Verdict.LATER: (Action.POSTPONE, Action.POSTPONE, Action.POSTPONE, Action.POSTPONE),
+    Verdict.TOO_LARGE: (Action.SPLIT, Action.SET_ASIDE, Action.REPEAT, Action.LOCK),
+    Verdict.REFUSED: (Action.SPLIT, Action.SET_ASIDE, Action.REPEAT, Action.LOCK),
+    Verdict.LOCKED: (Action.LOCK, Action.LOCK, Action.LOCK, Action.LOCK),
 }
 
 
@@ -93,15 +99,25 @@ def backoff(setbacks: int, draw: float) -> float:
 
 
 def decide(
-    receipt: Receipt, *, rows: int, attempts: int, before: Outlook, outlook: Outlook, draw: float
+    receipt: Receipt,
+    *,
+    rows: int,
+    attempts: int,
+    before: Outlook,
+    outlook: Outlook,
+    draw: float,
+    doubt: int | None = None,
 ) -> Decision:
     """What follows from a receipt for a batch of so many rows that was tried so often before.
 
     ``before`` is the outlook when this attempt began, ``outlook`` the present one: others may have come back
-    since then, and what they learned is newer than what was still good when this one set out.
+    since then, and what they learned is newer than what was still good when this one set out. ``doubt``: how
+    often it was refused before, since an attempt that may have arrived; ``None`` if none may have.
     """
-    several, single, not_the_rows = _ACTIONS[receipt.verdict]
-    action = not_the_rows if outlook.refuses_all else several if rows > 1 else single
+    action = _action(receipt.verdict, rows, outlook, doubt)
+    if action is Action.REPEAT:
+        postponed = FIRST_WAIT + backoff(1 + (doubt or 0), draw)
+        return Decision(action=action, outlook=outlook, postponed=postponed)
     if action is Action.SETTLE:
         if outlook.setbacks > before.setbacks:
             return Decision(action=action, outlook=attrs.evolve(outlook, refusals=0))
@@ -121,6 +137,15 @@ def decide(
         attempts=attempts,
         draw=draw,
     )
+
+
+def _action(verdict: Verdict, rows: int, outlook: Outlook, doubt: int | None) -> Action:
+    several, single, in_doubt, not_the_rows = _ACTIONS[verdict]
+    if outlook.refuses_all:
+        return not_the_rows
+    if doubt is not None and doubt < REPEATS:
+        return in_doubt
+    return several if rows > 1 else single
 
 
 def _come_again(action: Action, outlook: Outlook, *, asked: float, attempts: int, draw: float) -> Decision:

@@ -18,6 +18,7 @@ import attrs
 from ldtrack.core.batch import Batch
 from ldtrack.core.pacing import MARGIN, PROBE, RESTED, Action, Outlook, backoff, decide
 from ldtrack.core.receipts import Receipt, Verdict
+from ldtrack.delivery.doubts import Doubts
 from ldtrack.delivery.patience import see_through
 from ldtrack.delivery.relay_stats import Counters
 from ldtrack.exceptions import LedgerError
@@ -64,9 +65,10 @@ class Carrier:
         self._terms = terms
         self._clock = clock
         self._draw = draw
-        self._wait_until_ns = clock.monotonic_ns()
+        self._wait_until_ns = self._repeat_at_ns = clock.monotonic_ns()
         self._stumbles = 0
         """How often in a row the ledger failed."""
+        self._doubts = Doubts()
         self._is_new_here = True
         """Whether it has yet to take up what its predecessors have postponed."""
         self._accepted: deque[Batch] = deque()
@@ -82,6 +84,11 @@ class Carrier:
     def wait(self) -> float:
         """For how many more seconds no batch is to be taken; 0 at most times."""
         return max(0, self._wait_until_ns - self._clock.monotonic_ns()) / 1e9
+
+    @property
+    def repeats_in(self) -> float:
+        """In how many seconds all that is to be repeated as it is will be due; others may go before."""
+        return max(0, self._repeat_at_ns - self._clock.monotonic_ns()) / 1e9
 
     async def carry(self, on_leased: Callable[[], None] = lambda: None) -> bool:
         """Carry one batch; returns whether there was one.
@@ -158,14 +165,22 @@ class Carrier:
         """Decide, then act. What is known is kept before anything is awaited."""
         rows, outlook = len(batch.bodies), self.outlook
         decision = decide(
-            receipt, rows=rows, attempts=batch.attempts, before=before, outlook=outlook, draw=self._draw()
+            receipt,
+            rows=rows,
+            attempts=batch.attempts,
+            before=before,
+            outlook=outlook,
+            draw=self._draw(),
+            doubt=self._doubts.about(batch),
         )
         self.outlook = decision.outlook
+        self._doubts.learn(batch, receipt)
         self._tell_of_lock(receipt, was_locked=outlook.locked)
         if decision.action is not Action.SETTLE:
             self.counters.last_error = receipt.reason or receipt.verdict.value
         match decision.action:
             case Action.SETTLE:
+                self._doubts.forget(batch)
                 self.counters.count_delivered(batch)
                 self._accepted.append(batch)
                 await self._settle_accepted()
@@ -173,8 +188,13 @@ class Carrier:
                 await self._split(batch)
             case Action.SET_ASIDE:
                 await see_through(self._backlog.set_aside(batch, receipt.reason), grace=GRACE)
+                self._doubts.forget(batch)
                 self.counters.set_aside += rows
                 self._tell_of_aside(receipt)
+            case Action.REPEAT:
+                await see_through(self._backlog.postpone(batch, decision.postponed), grace=GRACE)
+                due_ns = self._clock.monotonic_ns() + round((decision.postponed + MARGIN) * 1e9)
+                self._repeat_at_ns = max(self._repeat_at_ns, due_ns)
             case Action.POSTPONE | Action.LOCK:
                 try:
                     await see_through(self._backlog.postpone(batch, decision.postponed), grace=GRACE)
@@ -195,6 +215,8 @@ class Carrier:
         halves = await see_through(self._backlog.split(batch), grace=GRACE, undo=self._give_back_all)
         if halves is not None:
             self.counters.splits += 1
+            self._doubts.forget(batch)
+            self._doubts.made(halves)
             # They are next in line: what was taken before comes before what is new.
             await see_through(self._give_back_all(halves), grace=GRACE)
 

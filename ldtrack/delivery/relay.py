@@ -99,7 +99,7 @@ class Relay:
             while True:
                 async with self._one_round:
                     await self._round()
-                wait = self._carrier.wait
+                wait = self._carrier.wait or self._carrier.repeats_in
                 if not wait:
                     return True
                 if anyio.current_time() + wait > limit.deadline:

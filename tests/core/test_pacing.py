@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import attrs
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from ldtrack.core.pacing import (
     PATIENCE,
     PROBE,
     REFUSALS,
+    REPEATS,
     Action,
     Decision,
     Outlook,
@@ -46,24 +48,34 @@ def decided(
     outlook: Outlook = CLEAR,
     before: Outlook | None = None,
     draw: float = 0.5,
+    doubt: int | None = None,
 ) -> Decision:
     receipt = Receipt(receipt) if isinstance(receipt, Verdict) else receipt
     before = outlook if before is None else before
-    return decide(receipt, rows=rows, attempts=attempts, before=before, outlook=outlook, draw=draw)
+    return decide(
+        receipt, rows=rows, attempts=attempts, before=before, outlook=outlook, draw=draw, doubt=doubt
+    )
 
 
 @pytest.mark.parametrize(
-    ("verdict", "several", "single", "not_the_rows"),
+    ("verdict", "several", "single", "in_doubt", "not_the_rows"),
     [
-        (Verdict.DELIVERED, Action.SETTLE, Action.SETTLE, Action.SETTLE),
-        (Verdict.LATER, Action.POSTPONE, Action.POSTPONE, Action.POSTPONE),
-        (Verdict.TOO_LARGE, Action.SPLIT, Action.SET_ASIDE, Action.LOCK),
-        (Verdict.REFUSED, Action.SPLIT, Action.SET_ASIDE, Action.LOCK),
-        (Verdict.LOCKED, Action.LOCK, Action.LOCK, Action.LOCK),
+        (Verdict.DELIVERED, Action.SETTLE, Action.SETTLE, Action.SETTLE, Action.SETTLE),
+        (Verdict.LATER, Action.POSTPONE, Action.POSTPONE, Action.POSTPONE, Action.POSTPONE),
+        (Verdict.TOO_LARGE, Action.SPLIT, Action.SET_ASIDE, Action.REPEAT, Action.LOCK),
+        (Verdict.REFUSED, Action.SPLIT, Action.SET_ASIDE, Action.REPEAT, Action.LOCK),
+        (Verdict.LOCKED, Action.LOCK, Action.LOCK, Action.LOCK, Action.LOCK),
     ],
 )
-def test_the_table(verdict: Verdict, several: Action, single: Action, not_the_rows: Action) -> None:
-    """Verdict, size of the batch, and whether row after row was refused: these decide what becomes of it."""
+def test_the_table(
+    verdict: Verdict, several: Action, single: Action, in_doubt: Action, not_the_rows: Action
+) -> None:
+    """Verdict, size, whether it may have arrived before, whether row after row was refused: these decide."""
+    for doubt in range(REPEATS):
+        assert decided(verdict, rows=1, doubt=doubt).action is in_doubt
+        assert decided(verdict, rows=2, doubt=doubt).action is in_doubt
+    assert decided(verdict, rows=2, doubt=REPEATS).action is several
+    assert decided(verdict, rows=2, doubt=0, outlook=Outlook(refusals=REFUSALS)).action is not_the_rows
     refusing = Outlook(refusals=REFUSALS)
     assert decided(verdict, rows=2).action is several
     assert decided(verdict, rows=1).action is single
@@ -80,6 +92,17 @@ def test_what_goes_on_does_not_wait(receipt: Receipt, rows: int, outlook: Outloo
         assert not decision.outlook.accepts
     else:
         assert (decision.wait, decision.postponed) == (0.0, 0.0)
+
+
+@given(doubt=st.integers(0, REPEATS - 1), rows=st.integers(1, 1000), outlook=outlooks, draw=draws)
+def test_what_is_in_doubt_rests_and_keeps_nobody_waiting(
+    doubt: int, rows: int, outlook: Outlook, draw: float
+) -> None:
+    """Longer each time; what is known of the destination stays as it is."""
+    hypothesis.assume(not outlook.refuses_all)
+    decision = decided(Verdict.REFUSED, rows=rows, outlook=outlook, doubt=doubt, draw=draw)
+    assert (decision.action, decision.wait, decision.outlook) == (Action.REPEAT, 0.0, outlook)
+    assert FIRST_WAIT <= decision.postponed <= FIRST_WAIT + 2**doubt
 
 
 def test_an_accepted_batch_clears_the_outlook() -> None:

@@ -9,11 +9,13 @@ import threading
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
+import attrs
 import pytest
 from clock_loop import play
 
-from ldtrack.core.pacing import MARGIN, PROBE, REFUSALS, RESTED
+from ldtrack.core.pacing import MARGIN, PROBE, REFUSALS, REPEATS, RESTED
 from ldtrack.delivery import Relay, RelayState
+from ldtrack.delivery.doubts import Doubts
 from ldtrack.exceptions import LedgerError
 from ldtrack.testing import RecordingBacklog, RecordingDestination
 from ldtrack.typing import Backlog, Batch, Destination, Receipt, Verdict
@@ -124,6 +126,71 @@ def test_a_lost_answer_is_not_a_second_delivery() -> None:
     assert len(scene.destination.attempts) == 2
     assert len(scene.destination.accepted) == 1
     assert scene.standing == (0, 3, 0)
+
+
+@pytest.mark.parametrize("refusal", [REFUSED, Verdict.TOO_LARGE])
+@pytest.mark.parametrize("rows", [1, 8])
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_lost_answer_and_a_refusal_are_not_two_deliveries(
+    refusal: Verdict, rows: int, is_restarted: bool
+) -> None:
+    """A proxy answers the repeat: halves of what has arrived would count again, so it comes as it is."""
+    scene = Scene(rows=rows)
+    scene.destination.lose_answers()
+    scene.destination.answer_next(Verdict.DELIVERED, *[refusal] * REPEATS)
+    if is_restarted:
+        scene.play(scene.relay.step())
+        scene = Scene(backlog=scene.backlog, destination=scene.destination)
+        scene.clock.advance(RESTED)
+    assert scene.play(scene.relay.drain(200)) is True
+    assert scene.standing == (0, rows, 0)
+    assert len(set(scene.payloads)) == 1
+    assert len(scene.payloads) == 2 + REPEATS
+
+
+def test_what_is_in_doubt_lets_others_go_on() -> None:
+    """They are not what is refused."""
+    scene = Scene(rows=8, batch_rows=4)
+    scene.destination.answer_next(LATER, REFUSED)
+    scene.play(scene.relay.step())
+    scene.clock.advance(2)
+    scene.play(scene.relay.step())
+    assert scene.relay.stats.state is RelayState.IDLE
+    scene.play(scene.relay.step())
+    assert scene.standing == (4, 4, 0)
+    assert scene.play(scene.relay.drain(60)) is True
+    assert scene.standing == (0, 8, 0)
+
+
+def test_what_is_refused_again_and_again_has_not_arrived() -> None:
+    """After an outage a batch turns out to be too large: it is halved in the end, and the halves at once."""
+    scene = Scene(rows=8, destination=RecordingDestination(max_chars=9))
+    scene.destination.answer_next(LATER)
+    assert scene.play(scene.relay.drain(200)) is True
+    assert scene.standing == (0, 8, 0)
+    assert scene.payloads.count(scene.payloads[0]) == 2 + REPEATS
+    assert len(scene.payloads) == 2 + REPEATS + 6
+    assert len(scene.destination.bodies) == 8
+
+
+@pytest.mark.parametrize("answer", [LOCKED, Verdict.TOO_LARGE])
+def test_what_was_answered_is_not_in_doubt(answer: Verdict) -> None:
+    """A wrong key, then a bad row: it did not arrive, so it is halved as ever."""
+    scene = Scene(rows=8, destination=RecordingDestination(refuses=lambda body: body == '"3"'))
+    scene.destination.answer_next(answer)
+    assert scene.play(scene.relay.drain(2 * PROBE)) is True
+    assert scene.standing == (0, 7, 1)
+    assert scene.payloads.count(scene.payloads[0]) <= 2
+    assert len(scene.payloads) <= 9
+
+
+def test_memory_for_doubts_is_bounded() -> None:
+    """What is forgotten is in doubt, which costs time and nothing else."""
+    doubts = Doubts()
+    batches = [Batch(id=str(n), payload_id=str(n), bodies=("", ""), events=2) for n in range(1001)]
+    doubts.made(batches)
+    again = [attrs.evolve(batch, attempts=1) for batch in batches]
+    assert [doubts.about(batch) for batch in (again[0], again[1], again[-1])] == [0, None, None]
 
 
 def test_while_the_destination_fails_nothing_new_is_taken() -> None:

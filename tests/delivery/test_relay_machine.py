@@ -20,6 +20,7 @@ from clock_loop import ClockLoop
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from ldtrack.core.pacing import REPEATS
 from ldtrack.delivery import Relay
 from ldtrack.exceptions import LedgerError
 from ldtrack.ids import new_payload_id
@@ -35,6 +36,7 @@ TROUBLES = [
     "silent after",
     "401",
     "400 to all",
+    "400 by a proxy",
     "raises",
 ]
 BODIES = ["good"] * 6 + ["bad", "huge"]
@@ -46,6 +48,7 @@ class Endpoint:
     def __init__(self) -> None:
         self.trouble = ""
         self.accepted: dict[str, tuple[str, ...]] = {}
+        self.refused_on_the_way: Counter[str] = Counter()
 
     async def deliver(self, batch: Batch) -> Receipt:
         # Judged before anything is awaited: a batch arrives or it does not, at one moment.
@@ -62,8 +65,11 @@ class Endpoint:
             return Receipt(Verdict.LATER, self.trouble, 30.0 if self.trouble == "503" else None)
         if self.trouble == "401":
             return Receipt(Verdict.LOCKED, self.trouble)
+        if self.trouble == "400 by a proxy" and self.refused_on_the_way[batch.payload_id] < REPEATS:
+            self.refused_on_the_way[batch.payload_id] += 1
+            return Receipt(Verdict.REFUSED, self.trouble)
         if batch.payload_id not in self.accepted:
-            # A payload that it knows is never refused: else nobody could tell what became of it.
+            # A payload that it knows is never refused for good: else nobody could tell what became of it.
             if batch.size > TOO_LARGE:
                 return Receipt(Verdict.TOO_LARGE, "too large")
             if self.trouble == "400 to all" or any("bad" in body for body in batch.bodies):
@@ -105,6 +111,9 @@ class Line:
 
     async def postpone(self, batch: Batch, seconds: float) -> None:
         await self._pass("postpone", batch, seconds)
+
+    async def hasten(self, seconds: float) -> None:
+        await self._pass("hasten", seconds)
 
     async def split(self, batch: Batch) -> tuple[Batch, Batch] | None:
         return await self._pass("split", batch)
