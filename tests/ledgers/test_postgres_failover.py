@@ -76,7 +76,7 @@ async def test_a_standby_that_takes_over_has_all_that_was_acknowledged(
 ) -> None:
     """Under load, and while a relay delivers: callers wait, nothing is lost, and nothing comes twice."""
     arrivals = Arrivals()
-    async with calling(new_ledger()) as callers, relaying(new_ledger, arrivals):
+    async with calling(new_ledger(deadline=60.0)) as callers, relaying(new_ledger, arrivals):
         await callers.more(300)
         await asyncio.to_thread(pair.fail_over)
         await callers.more(300)

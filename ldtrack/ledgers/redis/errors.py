@@ -6,9 +6,12 @@ Rule for this file: tables from codes to consequences. A sentence names what to 
 from __future__ import annotations
 
 import re
+import ssl
+from collections.abc import Iterator
 from typing import Final
 
 import redis.exceptions as driver
+from redis.sentinel import MasterNotFoundError
 
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.store import UnavailableError
@@ -67,13 +70,39 @@ _LASTING: Final = {
     ),
 }
 
+_KIND: Final = re.compile(r" - (\w+)\(")
+"""Where the driver says what went wrong with one of the Sentinels."""
+_UNTRUSTED: Final = (
+    "the certificate that Redis showed is not to be trusted; give the authority that signed it, such as "
+    "'rediss://host:6379/0?ssl_ca_certs=/etc/ssl/redis-ca.pem', and the name that it was made for"
+)
+_REFUSED: Final = (
+    "Redis refused the TLS handshake; the certificate that it wants to see is given as ssl_certfile and"
+    " ssl_keyfile"
+)
+
 
 def understood(error: Exception) -> UnavailableError | LedgerError:
     """The error that the ledger's caller should see."""
+    for cause in _causes_of(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return LedgerError(f"{_UNTRUSTED} ({cause.verify_message})")
+        if isinstance(cause, ssl.SSLError) and "_ALERT_" in (cause.reason or ""):
+            return LedgerError(f"{_REFUSED} ({cause.reason})")
+    if isinstance(error, MasterNotFoundError):
+        # The driver's words for it are those of its own objects, and those may hold a password.
+        kinds = ", ".join(dict.fromkeys(_KIND.findall(str(error)))) or "no such service, or it has none"
+        return UnavailableError(f"Redis cannot be used right now: no Sentinel names its master ({kinds})")
     code = _code_of(error)
     if code in _PASSING:
         return UnavailableError(f"Redis cannot be used right now ({type(error).__name__}: {error})")
     return LedgerError(_LASTING.get(code, f"Redis answered with an error: {error}"))
+
+
+def _causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _code_of(error: Exception) -> str:

@@ -1,24 +1,20 @@
 """The connection of a store to its server or cluster, and the running of scripts over it.
 
-Rule for this file: the only one that holds the driver's clients. Which scripts, on which keys, is the store's
-affair; what an error means is in ``errors``.
+Rule for this file: the only one that uses the driver's clients; ``address`` makes them. Which scripts, on
+which keys, is the store's affair; what an error means is in ``errors``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
-from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import NoScriptError, ResponseError
-from redis.retry import Retry
 
+from ldtrack.ledgers.redis.address import Address, Client, let_go
 from ldtrack.ledgers.redis.errors import DRIVER_ERRORS, understood
 from ldtrack.ledgers.redis.facts import Facts
 from ldtrack.ledgers.redis.scripts import Script
@@ -27,8 +23,6 @@ from ldtrack.ledgers.store import UnavailableError
 __all__ = ["Call", "Command", "Link"]
 
 log: Final = logging.getLogger("ldtrack")
-
-Client: TypeAlias = "redis.Redis | RedisCluster"
 
 _abandoned: Final[list[Client]] = []
 """The parent's clients, in a forked child: kept, since letting go of one would close its connection."""
@@ -70,15 +64,12 @@ class Link:
         check: Callable[[Facts, list[Any]], None],
         driver: Mapping[str, Any],
     ) -> None:
-        self._url = url
-        self._timeout = timeout
+        self._address = Address(url, timeout=timeout, driver=driver)
         self._on_open = on_open
         self._check = check
-        self._driver = driver
         self._client: Client | None = None
-        _check_address(url)
-        # Connects to nothing yet: what is wrong with the address is said right away.
-        redis.Redis.from_url(url, **self._options()).close()
+        # Connects to nothing yet: what is wrong with the options is said right away.
+        let_go(self._address.server())
 
     def run(self, calls: Sequence[Call], *, then: Sequence[Command] = ()) -> list[Any]:
         """What each of the scripts returns, and each of the commands that follow them at once.
@@ -99,8 +90,7 @@ class Link:
         """Let go of the connection; the next call makes another."""
         client, self._client = self._client, None
         if client is not None:
-            with contextlib.suppress(OSError, *DRIVER_ERRORS):
-                client.close()
+            let_go(client)
 
     def abandon(self) -> None:
         """In a forked child: forget the parent's connection without touching it."""
@@ -110,59 +100,28 @@ class Link:
 
     def _open(self) -> Client:
         client: Client
-        client = asked = redis.Redis.from_url(self._url, **self._options())
+        client = asked = self._address.server()
         try:
             facts = _facts_of(asked)
             if facts.is_cluster:
-                asked.close()
-                client = RedisCluster.from_url(self._url, **self._options())
+                let_go(asked)
+                client = self._address.cluster()
             self._check(facts, _ask(client, self._on_open(), ()))
         except BaseException:
-            client.close()
+            let_go(client)
             raise
         self._tell(facts)
         self._client = client
         return client
 
-    def _options(self) -> dict[str, Any]:
-        parts = urlsplit(self._url)
-        own = {
-            # A call may be repeated: rows name their claimants, batches their owners. So a connection that
-            # was cut meanwhile is made anew at once, and a server that does not answer is not asked again.
-            "retry": Retry(NoBackoff(), 1, (LostError,)),
-            "socket_timeout": self._timeout / 2,
-            "protocol": 2,
-        }
-        if parts.scheme != "unix":
-            own |= {"socket_connect_timeout": self._timeout / 2, "socket_keepalive": True}
-        return own | dict(self._driver)
-
     def _tell(self, facts: Facts) -> None:
         """Once for each server, not for each store and each time it connects."""
-        parts = urlsplit(self._url)
-        server = parts.netloc.rpartition("@")[2] + parts.path
+        server = self._address.shown
         warnings = [(logging.WARNING, sentence) for sentence in facts.warnings]
         for level, sentence in [(logging.INFO, facts.durability), *warnings]:
             if (server, sentence) not in _told:
                 _told.add((server, sentence))
                 log.log(level, "ldtrack's Redis at %s: %s", server, sentence)
-
-
-def _check_address(url: object) -> None:
-    """Refuse what is no URL, without quoting it: who forgets to quote a password has it in the port."""
-    if not isinstance(url, str):
-        raise TypeError(f"url must be a str, such as 'redis://host:6379/0', not {type(url).__name__}")
-    try:
-        _ = urlsplit(url).port
-    except ValueError:
-        is_url = False
-    else:
-        is_url = url.startswith(("redis://", "rediss://", "unix://"))
-    if not is_url:
-        raise ValueError(
-            "url is not the address of a Redis server, such as 'redis://user:password@host:6379/0'; "
-            "in a password, / ? # and @ are written as %2F %3F %23 and %40"
-        )
 
 
 def _ask(client: Client, calls: Sequence[Call], then: Sequence[Command]) -> list[Any]:

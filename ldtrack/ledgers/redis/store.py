@@ -21,7 +21,7 @@ from ldtrack.core.row import Row
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.redis import scripts
 from ldtrack.ledgers.redis.facts import Facts
-from ldtrack.ledgers.redis.link import Call, Command, Link
+from ldtrack.ledgers.redis.link import Call, Link
 from ldtrack.ledgers.redis.scripts import Script, Shard, shard_of
 from ldtrack.ledgers.store import UnavailableError
 
@@ -85,9 +85,7 @@ class RedisStore:
         for shard, at in self._portions(rows):
             calls.append(self._recording(shard, [rows[one] for one in at]))
             placed.append(at)
-        told = self._link.run(calls, then=self._confirmation())
-        if self._wait_replicas and told[-1] < self._wait_replicas:
-            raise UnavailableError(f"only {told[-1]} of {self._wait_replicas} replicas have it already")
+        told = self._confirmed(calls)
         for at, (first, last) in zip(placed, told, strict=False):
             self._behind = max(self._behind, last)
             for one, mark in zip(at, first, strict=True):
@@ -114,15 +112,20 @@ class RedisStore:
 
     def _recording(self, shard: Shard, rows: Sequence[Row]) -> Call:
         runs: dict[str, int] = {}
-        arguments: list[str | bytes | int] = [self._keep, self._behind]
+        arguments: list[str | bytes | int] = [self._keep, self._behind, int(self._wait_replicas > 0)]
         for run_id, place, claimant, at_ms, events, body in rows:
             run = runs.setdefault(run_id, len(runs) + 1)
             arguments += (run, place, claimant, _bytes(f"{at_ms} {events} {run_id}"), _bytes(body))
         return Call(scripts.RECORD, [*shard.keys, *(_bytes(shard.run(run)) for run in runs)], arguments)
 
-    def _confirmation(self) -> list[Command]:
-        """Wait for replicas to have all that was written before, by whomever: also by an earlier try."""
-        return [("WAIT", self._wait_replicas, self._wait_ms)] if self._wait_replicas else []
+    def _confirmed(self, calls: list[Call]) -> list[Any]:
+        """What the scripts return, once replicas have what they wrote, and what was written before."""
+        if not self._wait_replicas:
+            return self._link.run(calls)
+        *told, count = self._link.run(calls, then=[("WAIT", self._wait_replicas, self._wait_ms)])
+        if count < self._wait_replicas:
+            raise UnavailableError(f"only {count} of {self._wait_replicas} replicas have it already")
+        return told
 
     # Batches
 
@@ -133,9 +136,9 @@ class RedisStore:
         for _ in self._shards:
             shard = self._shards[self._turn]
             self._turn = (self._turn + 1) % len(self._shards)
-            told = self._call(
-                scripts.LEASE, shard, owner, limit, max_chars, _ms(seconds), self._new_payload_id()
-            )
+            asked = (owner, limit, max_chars, _ms(seconds), self._new_payload_id())
+            # Nothing is posted under a payload id that a failover may lose: it would be counted twice.
+            [told] = self._confirmed([Call(scripts.LEASE, shard.keys, asked)])
             if told:
                 return _batch(shard, told)
         return None
@@ -150,13 +153,18 @@ class RedisStore:
         shard, number = self._find(batch)
         self._call(scripts.POSTPONE, shard, number, owner, _ms(seconds))
 
+    def hasten(self, seconds: float) -> None:
+        """Make due what was postponed at least so long ago. What is on loan stays on loan."""
+        self._link.run([Call(scripts.HASTEN, shard.keys, [_ms(seconds)]) for shard in self._shards])
+
     def split(self, batch: Batch, owner: str, seconds: float) -> tuple[Batch, Batch] | None:
         """Halve the batch into two on loan to the same owner; ``None`` if the loan was lost."""
         if len(batch.bodies) < 2:  # noqa: PLR2004 - halves
             raise ValueError("a batch of one row cannot be split")
         shard, number = self._find(batch)
         payload_ids = self._new_payload_id(), self._new_payload_id()
-        told = self._call(scripts.SPLIT, shard, number, owner, _ms(seconds), *payload_ids)
+        asked = (number, owner, _ms(seconds), *payload_ids)
+        [told] = self._confirmed([Call(scripts.SPLIT, shard.keys, asked)])
         return (_batch(shard, told[0]), _batch(shard, told[1])) if told else None
 
     def _find(self, batch: Batch) -> tuple[Shard, str]:

@@ -1,11 +1,11 @@
 -- Store the rows that are first, and answer for each. They go into the queue before their claims are
 -- written: whatever fails, no claim is left without its events.
--- ARGV: seconds to keep claims, a number that is behind us, then for each row the number of its run among the
--- keys, its place, its claimant, the head of what is stored, the body.
+-- ARGV: seconds to keep claims, a number that is behind us, whether replicas are waited for, then for each row
+-- the number of its run among the keys, its place, its claimant, the head of what is stored, the body.
 local last = math.max(tonumber(redis.call('HGET', state, 'stored') or 0), tonumber(ARGV[2]))
 
 local asked = {}
-for at = 3, #ARGV, 5 do
+for at = 4, #ARGV, 5 do
   local places = asked[ARGV[at]]
   if places then
     places[#places + 1] = ARGV[at + 1]
@@ -23,7 +23,7 @@ for run, places in pairs(asked) do
 end
 
 local answers, is_changed = {}, false
-for at = 3, #ARGV, 5 do
+for at = 4, #ARGV, 5 do
   local run, place, claimant = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local holders = held[run]
   if not holders[place] then
@@ -37,7 +37,9 @@ for at = 3, #ARGV, 5 do
   answers[#answers + 1] = holders[place] == claimant and '1' or '0'
 end
 
-if is_changed then
+-- From Redis 7.2 and in Valkey, WAIT waits for what its own connection has written. What an earlier try has
+-- stored on another one is waited for as well if something is written behind it.
+if is_changed or ARGV[3] == '1' then
   redis.call('HSET', state, 'stored', string.format('%d', last))
 end
 for run, pairs_of in pairs(fresh) do
