@@ -256,9 +256,8 @@ def test_a_sentinels_address_becomes_the_drivers_options() -> None:
     [
         ("No master found for 'mine'", "no such service, or it has none"),
         (
-            "No master found for 'mine' : Redis<password=s3cret> - TimeoutError('late'), "
-            "Redis<password=s3cret> - AuthenticationError('no')",
-            "TimeoutError, AuthenticationError",
+            "No master found for 'mine' : Redis<pw=s3cret> - TimeoutError(''), Redis<pw> - DataError('no')",
+            "TimeoutError, DataError",
         ),
     ],
 )

@@ -18,8 +18,11 @@ __all__ = ["SERVICE", "Sentinel", "Watched", "watched_servers"]
 
 SERVICE = "ldtrack"
 SETTINGS = {"repl-diskless-sync-delay": "0", "repl-timeout": "5"}
-QUICKLY = {"info-period": 100, "ping-period": 50, "ask-period": 50, "publish-period": 100}
-"""A Sentinel looks every second and every ten, and reconfigures a server that came back after eight."""
+QUICKLY = {"info-period": 100, "ping-period": 300, "ask-period": 50, "publish-period": 100}
+"""A Sentinel looks every second and every ten, and reconfigures a server that came back after eight.
+
+It takes no replica that it has not heard of for five pings: they must not be too quick.
+"""
 
 
 class Sentinel(RedisServer):
