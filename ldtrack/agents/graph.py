@@ -169,7 +169,7 @@ class ManagedAgentGraph:
 def _give_up(tracker: GraphTracker) -> None:
     """Note that a run which never began will not begin any more; LaunchDarkly hears nothing of it."""
     slots = tracker._slots  # noqa: SLF001 - a run that is entered would say how long nothing took
-    if not slots.is_run:
+    if slots.begin_run():
         slots.is_cancelled = True
 
 
