@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ldclient import Context, Result
 
-from ldtrack.agents.evaluator import DEFAULT_POLICY, JudgePolicy
 from ldtrack.agents.graph_methods import ManagedGraphMethods
 from ldtrack.agents.methods import Managing
+from ldtrack.agents.policy import DEFAULT_POLICY, JudgePolicy
 from ldtrack.configs.ldclient_config import introducing_of, privacy_of
 from ldtrack.core import events
 from ldtrack.core.events import Attribution, Event, GraphAttribution

@@ -7,7 +7,6 @@ is known of an evaluation is kept as it comes, so that an interrupted one goes o
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, Final
 
@@ -16,16 +15,17 @@ import attrs
 from ldtrack.agents.jobs import Job, Jobs
 from ldtrack.agents.judge import Judge
 from ldtrack.agents.limits import Limit
+from ldtrack.agents.policy import JudgePolicy
 from ldtrack.core.judging import history_of, is_sampled
 from ldtrack.core.models import JudgeConfiguration, LDMessage
 from ldtrack.core.slots import JUDGE_SCORE
-from ldtrack.core.values import JudgeResult, count_of
+from ldtrack.core.values import JudgeResult
 from ldtrack.exceptions import MisuseError
 from ldtrack.loops import running_loop
 from ldtrack.tracking.run_slots import landed
 from ldtrack.tracking.tracker import Tracker
 
-__all__ = ["Evaluations", "Evaluator", "JudgePolicy", "Judging"]
+__all__ = ["Evaluations", "Evaluator", "Judging"]
 
 MakeJudge = Callable[[str], Awaitable[Judge | None]]
 """Makes the judge of that key; ``None`` if it is switched off."""
@@ -65,27 +65,6 @@ NO_EVALUATIONS: Final = Evaluations(tuple)
 """Of an answer that nobody is to judge."""
 
 
-def _checked_seconds(_policy: object, _field: object, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"JudgePolicy.timeout must be a number of seconds, not {value!r}")
-    if not 0 < value < math.inf:
-        raise ValueError(f"JudgePolicy.timeout must be a positive number of seconds, got {value!r}")
-
-
-def _checked_count(_policy: object, _field: object, value: object) -> None:
-    if count_of(value, "JudgePolicy.at_once") == 0:
-        raise ValueError("JudgePolicy.at_once must be at least 1: to have no judges, set their rates to 0")
-
-
-@attrs.frozen(kw_only=True)
-class JudgePolicy:
-    """How long a judge may take, in seconds, and how many of one answer's judges are at work at a time."""
-
-    timeout: float = attrs.field(default=30.0, validator=_checked_seconds)
-    at_once: int = attrs.field(default=4, validator=_checked_count)
-
-
-DEFAULT_POLICY: Final = JudgePolicy()
 STOPPED: Final = "The judge was stopped before it answered."
 CUT: Final = "The answer was cut short, since the model ran out of tokens: no judge looked at it."
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ldclient import Context
 
-from ldtrack.agents.graph import ManagedAgentGraph
 from ldtrack.agents.methods import ManagedMethods
 from ldtrack.agents.registry import candidates_of
 from ldtrack.configs.graphs import AgentGraphDefinition
 
 if TYPE_CHECKING:
+    from ldtrack.agents.graph import ManagedAgentGraph
     from ldtrack.running import Tools
 
 __all__ = ["ManagedGraphMethods"]
@@ -60,7 +60,9 @@ class ManagedGraphMethods(ManagedMethods):
             )
             for node in graph.nodes.values()
         }
-        return ManagedAgentGraph(graph, runner, evaluators, self._managing.judging.failed)
+        from ldtrack.agents.graph import ManagedAgentGraph  # noqa: PLC0415 - many clients manage nothing
+
+        return ManagedAgentGraph(graph, runner, evaluators, self._managing.failed)
 
 
 def _candidates_of(graph: AgentGraphDefinition, default_ai_provider: str | None) -> tuple[str, ...]:

@@ -1,21 +1,19 @@
 """The methods that make managed models, agents and judges, which ``AIClient`` takes over.
 
 Rule for this file: report the use, evaluate the config, find a runner, put the parts together. What is
-evaluated besides stays silent.
+evaluated besides stays silent. It is imported with every client, and imports the parts when they are needed.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 from ldclient import Context
 
-from ldtrack.agents.evaluator import Evaluator, JudgePolicy, Judging
-from ldtrack.agents.jobs import Jobs
-from ldtrack.agents.judge import Judge
-from ldtrack.agents.managed import ManagedAgent, ManagedModel
+from ldtrack.agents.policy import JudgePolicy
 from ldtrack.agents.registry import RunnerRegistry, candidates_of
 from ldtrack.configs.evaluate import evaluate_agent, evaluate_completion, evaluate_judge
 from ldtrack.configs.graph_methods import GraphMethods
@@ -31,6 +29,9 @@ from ldtrack.configs.types import (
 from ldtrack.core.models import JudgeConfiguration
 
 if TYPE_CHECKING:
+    from ldtrack.agents.evaluator import Evaluator, Judging
+    from ldtrack.agents.judge import Judge
+    from ldtrack.agents.managed import ManagedAgent, ManagedModel
     from ldtrack.running import RunnerFactory, Tools
 
 __all__ = ["ManagedMethods", "Managing"]
@@ -41,12 +42,16 @@ _NO_AGENT: Final = AIAgentConfigDefault.disabled()
 _NO_JUDGE: Final = AIJudgeConfigDefault.disabled()
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Managing:
     """What a client keeps for its managed models, agents and judges."""
 
     runners: RunnerRegistry
-    judging: Judging
+    failed: Callable[[str, BaseException], None]
+    _policy: JudgePolicy
+    _settle_timeout: float
+    _judging: Judging | None = None
+    _lock: threading.Lock = attrs.field(factory=threading.Lock)
 
     @classmethod
     def of(
@@ -57,19 +62,35 @@ class Managing:
         settle_timeout: float,
     ) -> Managing:
         """What a client keeps that was given these options."""
-        judging = Judging(policy=policy, jobs=Jobs(failed), failed=failed, settle_timeout=settle_timeout)
-        return cls(RunnerRegistry(runners), judging)
+        return cls(RunnerRegistry(runners), failed, policy, settle_timeout)
+
+    @property
+    def judging(self) -> Judging:
+        """What all evaluators share, from the first one on."""
+        from ldtrack.agents.evaluator import Judging  # noqa: PLC0415 - many clients manage nothing
+        from ldtrack.agents.jobs import Jobs  # noqa: PLC0415 - as above
+
+        with self._lock:
+            if self._judging is None:
+                self._judging = Judging(
+                    policy=self._policy,
+                    jobs=Jobs(self.failed),
+                    failed=self.failed,
+                    settle_timeout=self._settle_timeout,
+                )
+            return self._judging
 
     async def finish(self, timeout: float) -> None:
         """Let judges finish for at most so long; cancelling gives them up at once."""
-        await self.judging.jobs.drain(timeout)
+        if self._judging is not None:
+            await self._judging.jobs.drain(timeout)
 
     async def aclose(self) -> None:
         """Close what the runners' factories hold; cancelling leaves the rest to the garbage collector."""
         try:
             await self.runners.aclose()
         except Exception as error:  # noqa: BLE001 - C5: closing must not hide what the app raised
-            self.judging.failed("close", error)
+            self.failed("close", error)
 
 
 class ManagedMethods(GraphMethods):
@@ -102,6 +123,8 @@ class ManagedMethods(GraphMethods):
         offer = {} if tools is None else {"tools": tools}
         runner = self._runner(config, default_ai_provider, lambda made: made.create_model(config, **offer))
         judges = self._evaluator(config.judge_configuration, context, variables, default_ai_provider)
+        from ldtrack.agents.managed import ManagedModel  # noqa: PLC0415 - many clients manage nothing
+
         return ManagedModel(config, runner, judges)
 
     async def create_agent(  # noqa: PLR0917 - the order is that of LaunchDarkly's SDK
@@ -132,6 +155,8 @@ class ManagedMethods(GraphMethods):
 
         runner = self._runner(config, default_ai_provider, make)
         judges = self._evaluator(config.judge_configuration, context, variables, default_ai_provider)
+        from ldtrack.agents.managed import ManagedAgent  # noqa: PLC0415 - many clients manage nothing
+
         return ManagedAgent(config, runner, judges)
 
     async def create_judge(
@@ -168,6 +193,8 @@ class ManagedMethods(GraphMethods):
         runner = self._runner(
             config, default_ai_provider, lambda made: made.create_model(config), is_only=is_only
         )
+        from ldtrack.agents.judge import Judge  # noqa: PLC0415 - many clients manage nothing
+
         return Judge(config, runner)
 
     def _runner(
@@ -192,5 +219,7 @@ class ManagedMethods(GraphMethods):
         async def make_judge(key: str) -> Judge | None:
             # The choice was made for what is judged: a framework of agents runs no plain models.
             return await self._judge(key, context, _NO_JUDGE, variables, default_ai_provider, is_only=False)
+
+        from ldtrack.agents.evaluator import Evaluator  # noqa: PLC0415 - many clients manage nothing
 
         return Evaluator(judges, make_judge, self._managing.judging)
