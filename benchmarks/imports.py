@@ -1,6 +1,6 @@
 """What importing ldtrack adds to importing LaunchDarkly's SDK, and what it adds to a process's memory.
 
-Each measurement is a fresh interpreter; they are taken in turns. The package imports what it offers when it is
+Each measurement is a fresh interpreter; they take turns. The package imports what it offers when it is
 asked for it, so what is measured is what an app asks for.
 """
 
