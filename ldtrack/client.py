@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ldclient import Context, Result
 
@@ -20,7 +20,9 @@ from ldtrack.configs.ldclient_config import introducing_of, privacy_of
 from ldtrack.core import events
 from ldtrack.core.events import Attribution, Event, GraphAttribution
 from ldtrack.core.options import (
+    given,
     require_callables,
+    require_clock,
     require_flags,
     require_kinds,
     require_methods,
@@ -285,27 +287,27 @@ def _require_valid(context: object) -> None:
         raise ValueError(f"context is invalid ({context.error}): nothing can be recorded for it")
 
 
-def _require_options(given: Mapping[str, Any]) -> None:
+def _require_options(options: Mapping[str, Any]) -> None:
     """Refuse options that would fail later, with what was given and what is wanted."""
-    methods, wanted = ("variation", "track", "flush"), "an LDClient or an AsyncLDClient"
-    require_methods(ld_client=(given["ld_client"], methods, wanted))
-    if given["clock"] is not None:
-        require_methods(clock=(given["clock"], ("time", "monotonic_ns"), "a Clock"))
-    kinds = {
-        "ledger": Ledger,
-        "destination": Destination,
-        "signer": TokenSigner,
-        "privacy": Privacy,
-        "runners": Mapping,
-    }
-    require_kinds(**{name: (given[name], kind) for name, kind in kinds.items()})
-    require_kinds(judges=(given["judges"] or 0, JudgePolicy))  # not optional: it has a default
+    a_client = "an LDClient or an AsyncLDClient"
+    require_methods("ld_client", options["ld_client"], ("variation", "track", "flush"), a_client)
+    require_clock(options["clock"])
+    require_kinds(_KINDS, given(**{name: options[name] for name in _KINDS}))
+    require_kinds({"judges": JudgePolicy}, {"judges": options["judges"]})
     flags = ("usage_events", "context_events", "escape_html", "model_time")
-    require_flags(**{name: given[name] for name in flags})
-    if given["blocking_store"] is not None:
-        require_flags(blocking_store=given["blocking_store"])
-    require_callables(estimator=given["estimator"], run_ids=given["run_ids"] or 0)
-    require_several(readers=given["readers"])
-    require_seconds(settle_timeout=given["settle_timeout"], close_timeout=given["close_timeout"])
-    if given["idle_limit"] is not None:
-        require_positive(idle_limit=given["idle_limit"])
+    require_flags(
+        **{name: options[name] for name in flags}, **given(blocking_store=options["blocking_store"])
+    )
+    require_callables(run_ids=options["run_ids"], **given(estimator=options["estimator"]))
+    require_several(readers=options["readers"])
+    require_seconds(settle_timeout=options["settle_timeout"], close_timeout=options["close_timeout"])
+    require_positive(**given(idle_limit=options["idle_limit"]))
+
+
+_KINDS: Final = {
+    "ledger": Ledger,
+    "destination": Destination,
+    "signer": TokenSigner,
+    "privacy": Privacy,
+    "runners": Mapping,
+}

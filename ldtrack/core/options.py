@@ -7,66 +7,87 @@ that may be a secret.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 __all__ = [
+    "given",
     "require_callables",
+    "require_clock",
     "require_counts",
     "require_flags",
     "require_kinds",
     "require_methods",
+    "require_path",
     "require_positive",
     "require_seconds",
     "require_several",
     "require_texts",
 ]
 
-Kind = type | tuple[type, ...]
+
+def given(**options: Any) -> dict[str, Any]:
+    """Those of the options that were given: none that is ``None``."""
+    return {name: option for name, option in options.items() if option is not None}
 
 
-def require_kinds(**options: tuple[object, Kind]) -> None:
-    """Refuse what is no instance of its kind, or has not its methods; ``None`` is fine."""
-    for name, (given, kind) in options.items():
+def require_kinds(kinds: Mapping[str, type], options: Mapping[str, object]) -> None:
+    """Refuse what is no instance of its kind, or has not its methods."""
+    for name, option in options.items():
         # A class has the methods of its instances; given in place of one, it would fail when it is used.
-        if given is not None and (isinstance(given, type) or not isinstance(given, kind)):
-            wanted = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
-            raise TypeError(f"{name} must be a {wanted}, not {_shown(given)}")
+        if isinstance(option, type) or not isinstance(option, kinds[name]):
+            raise TypeError(f"{name} must be a {kinds[name].__name__}, not {_shown(option)}")
 
 
-def require_methods(**options: tuple[object, tuple[str, ...], str]) -> None:
+def require_clock(clock: object) -> None:
+    """Refuse what does not tell the time; ``None`` is fine."""
+    if clock is not None:
+        require_methods("clock", clock, ("time", "monotonic_ns"), "a Clock")
+
+
+def require_methods(name: str, option: object, methods: Iterable[str], wanted: str) -> None:
     """Refuse what has not these methods, and say what would do."""
-    for name, (given, methods, wanted) in options.items():
-        missing = [f"{one}()" for one in methods if not callable(getattr(given, one, None))]
-        if missing or isinstance(given, type):
-            what = "" if isinstance(given, type) else f", which has no {' and no '.join(missing)}"
-            raise TypeError(f"{name} must be {wanted}, not {_shown(given)}{what}")
+    missing = [f"{one}()" for one in methods if not callable(getattr(option, one, None))]
+    if missing or isinstance(option, type):
+        which = f", which has no {' and no '.join(missing)}" if missing else ""
+        raise TypeError(f"{name} must be {wanted}, not {_shown(option)}{which}")
 
 
 def require_callables(**options: object) -> None:
-    """Refuse what is no function; ``None`` is fine."""
-    for name, given in options.items():
-        if given is not None and not callable(given):
-            raise TypeError(f"{name} must be a function, not {given!r} ({type(given).__name__})")
+    """Refuse what is no function."""
+    for name, option in options.items():
+        if not callable(option):
+            raise TypeError(f"{name} must be a function, not {option!r} ({type(option).__name__})")
 
 
 def require_flags(**options: object) -> None:
     """Refuse what is neither ``True`` nor ``False``."""
-    for name, given in options.items():
-        if not isinstance(given, bool):
-            raise TypeError(f"{name} must be True or False, not {_shown(given)}")
+    for name, option in options.items():
+        if not isinstance(option, bool):
+            raise TypeError(f"{name} must be True or False, not {option!r} ({type(option).__name__})")
 
 
 def require_texts(**options: object) -> None:
-    """Refuse what is no text; ``None`` is fine."""
-    for name, given in options.items():
-        if given is not None and not isinstance(given, str):
-            raise TypeError(f"{name} must be a str, not {_shown(given)}")
+    """Refuse what is no text."""
+    for name, option in options.items():
+        if not isinstance(option, str):
+            raise TypeError(f"{name} must be a str, not {_shown(option)}")
+
+
+def require_path(**options: object) -> None:
+    """Refuse what is no path of a file."""
+    for name, option in options.items():
+        path = option.__fspath__() if hasattr(option, "__fspath__") else option
+        if not isinstance(path, str):
+            raise TypeError(f"{name} must be the path of a file, as a str or a Path, not {_shown(option)}")
+        if not path:
+            raise ValueError(f"{name} is empty: give the path of a file")
 
 
 def require_several(**options: object) -> None:
     """Refuse what is not several things in a row: one text is not."""
-    for name, given in options.items():
-        if isinstance(given, str | bytes | Mapping | type) or not isinstance(given, Iterable):
-            raise TypeError(f"{name} must be several: a list or a tuple, not {_shown(given)}")
+    for name, option in options.items():
+        if isinstance(option, str | bytes | Mapping | type) or not isinstance(option, Iterable):
+            raise TypeError(f"{name} must be several: a list or a tuple, not {_shown(option)}")
 
 
 def require_counts(**numbers: object) -> None:
@@ -95,6 +116,8 @@ def require_positive(**limits: object) -> None:
             raise ValueError(f"{name} must be a positive number of seconds, got {limit!r}")
 
 
-def _shown(given: object) -> str:
+def _shown(option: object) -> str:
     """By its type: in place of an option somebody may have given a key."""
-    return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
+    if option is None:
+        return "None"
+    return f"the class {option.__name__}" if isinstance(option, type) else type(option).__name__

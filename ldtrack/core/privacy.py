@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from ldtrack.core.options import require_flags, require_several
 from ldtrack.core.references import ALWAYS_PUBLIC, own_references, references
 
 __all__ = ["Privacy"]
@@ -19,7 +20,16 @@ __all__ = ["Privacy"]
 def _several(references: Iterable[str]) -> tuple[str, ...]:
     if isinstance(references, str | bytes):
         raise TypeError(f"private_attributes must be several references: write [{references!r}]")
-    return tuple(references)
+    require_several(private_attributes=references)
+    several = tuple(references)
+    for reference in several:
+        if not isinstance(reference, str):
+            raise TypeError(f"private_attributes must be texts such as '/address/city', not {reference!r}")
+    return several
+
+
+def _checked_flag(_privacy: object, field: attrs.Attribute[bool], value: object) -> None:
+    require_flags(**{field.name: value})
 
 
 @attrs.frozen
@@ -30,8 +40,8 @@ class Privacy:
     """
 
     private_attributes: tuple[str, ...] = attrs.field(default=(), converter=_several)
-    all_attributes_private: bool = False
-    include_private: bool = False
+    all_attributes_private: bool = attrs.field(default=False, validator=_checked_flag)
+    include_private: bool = attrs.field(default=False, validator=_checked_flag)
 
     def readable(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """A context as a template sees it, under ``ldctx``: without ``_meta``, without what is private."""

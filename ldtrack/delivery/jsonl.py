@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from ldtrack.core.batch import Batch
+from ldtrack.core.options import require_path
 from ldtrack.core.receipts import Receipt, Verdict
 from ldtrack.delivery.daemon import in_daemon
 
@@ -43,8 +44,7 @@ class JSONLines:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        if not os.fspath(path):
-            raise ValueError("path is empty: give JSONLines the path of a file")
+        require_path(path=path)
         # The process may go to another folder between two batches.
         self.path = Path(path).absolute()
 

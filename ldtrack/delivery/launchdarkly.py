@@ -15,6 +15,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ldtrack.core.batch import Batch
+from ldtrack.core.options import (
+    given,
+    require_clock,
+    require_flags,
+    require_kinds,
+    require_positive,
+    require_texts,
+)
 from ldtrack.core.receipts import Receipt, Verdict
 from ldtrack.delivery.answers import date_of, in_short, receipt_of
 from ldtrack.delivery.daemon import in_daemon
@@ -69,14 +77,16 @@ class LaunchDarklyEvents:
     ) -> None:
         if not callable(sdk_key) and (complaint := _complaint_of(sdk_key)):
             raise ValueError(f"sdk_key {complaint}: take it from your project's settings in LaunchDarkly")
-        if not isinstance(events_uri, str):
-            raise TypeError(f"events_uri must be a str, not {type(events_uri).__name__}")
-        if not re.match(r"https?://[^/]", events_uri):
-            shown = _without_user(events_uri)
-            raise ValueError(f"events_uri must begin with https:// or http:// and a host, not {shown!r}")
-        _require_seconds(total_timeout=total_timeout)
+        texts = given(http_proxy=http_proxy, ca_certs=ca_certs, cert_file=cert_file)
+        require_texts(
+            events_uri=events_uri, wrapper_name=wrapper_name, wrapper_version=wrapper_version, **texts
+        )
+        require_flags(compress=compress, disable_ssl_verification=disable_ssl_verification)
+        require_clock(clock)
+        _require_address(events_uri)
+        require_positive(total_timeout=total_timeout)
         # A client's config may have none of these; then the total limit is the only one.
-        _require_seconds(**_given(connect_timeout=connect_timeout, read_timeout=read_timeout))
+        require_positive(**given(connect_timeout=connect_timeout, read_timeout=read_timeout))
         self._key = sdk_key if callable(sdk_key) else lambda: sdk_key
         self._headers = _lasting_headers(application or {}, wrapper_name, wrapper_version, compress=compress)
         self._compress = compress
@@ -104,6 +114,8 @@ class LaunchDarklyEvents:
         Posts are compressed unless ``compress=False`` is given, whatever the config says. Private
         attributes are redacted when events are recorded, by the config of the client that records them.
         """
+        if not hasattr(config, "events_base_uri"):
+            raise TypeError(f"config must be the Config of an LDClient, not {type(config).__name__}")
         if config.offline:
             raise ValueError("the config is offline: nothing may be sent; leave the destination out")
         http = config.http
@@ -191,6 +203,7 @@ def _lasting_headers(
     application: Mapping[str, str], wrapper_name: str, wrapper_version: str, *, compress: bool
 ) -> dict[str, str]:
     """The headers that all posts share."""
+    require_kinds({"application": Mapping}, {"application": application})
     headers = {
         "User-Agent": f"{SDK_NAME}/{VERSION}",
         "Content-Type": "application/json",
@@ -211,6 +224,7 @@ def _lasting_headers(
 
 
 def _tag(part: str, value: str) -> str:
+    require_texts(**{f"application[{part!r}]": value})
     if len(value) > _LONGEST_TAG or _NOT_PLAIN.search(value):
         raise ValueError(
             f"application[{part!r}] is {value!r}: LaunchDarkly takes up to {_LONGEST_TAG} letters, digits, "
@@ -219,21 +233,15 @@ def _tag(part: str, value: str) -> str:
     return value
 
 
+def _require_address(events_uri: str) -> None:
+    if not re.match(r"https?://[^/]", events_uri):
+        shown = _without_user(events_uri)
+        raise ValueError(f"events_uri must begin with https:// or http:// and a host, not {shown!r}")
+
+
 def _without_user(uri: str) -> str:
     """The address without the name and the password that it may hold."""
     return _USER.sub("", uri)
-
-
-def _given(**limits: float | None) -> dict[str, float]:
-    return {name: limit for name, limit in limits.items() if limit is not None}
-
-
-def _require_seconds(**limits: object) -> None:
-    for name, limit in limits.items():
-        if isinstance(limit, bool) or not isinstance(limit, int | float):
-            raise TypeError(f"{name} must be a number of seconds, not {limit!r} ({type(limit).__name__})")
-        if not limit > 0:
-            raise ValueError(f"{name} must be more than 0 seconds, got {limit!r}")
 
 
 def _complaint_of(key: object) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ldclient import Context
 
 from ldtrack.core.batch import Batch
+from ldtrack.core.options import require_methods
 from ldtrack.core.receipts import Receipt, Verdict
 from ldtrack.core.slots import Claim
 from ldtrack.loops import running_loop
@@ -43,6 +44,7 @@ class LDClientDestination:
     """
 
     def __init__(self, client: LaunchDarklyClient) -> None:
+        require_methods("client", client, ("track", "flush"), "an LDClient or an AsyncLDClient")
         self._client = client
         self.is_async = inspect.iscoroutinefunction(getattr(client, "variation", None))
         self._home: asyncio.AbstractEventLoop | None = running_loop() if self.is_async else None

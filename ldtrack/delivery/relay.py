@@ -12,6 +12,15 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
+from ldtrack.core.options import (
+    given,
+    require_callables,
+    require_clock,
+    require_counts,
+    require_kinds,
+    require_positive,
+    require_texts,
+)
 from ldtrack.delivery.carrier import Carrier, Terms
 from ldtrack.delivery.patience import Bell
 from ldtrack.delivery.relay_stats import RelayState, RelayStats
@@ -48,13 +57,14 @@ class Relay:
         clock: Clock | None = None,
         random: Callable[[], float] = draw,
     ) -> None:
-        at_least_one = {"batch_rows": batch_rows, "batch_chars": batch_chars, "concurrency": concurrency}
-        for name, number in at_least_one.items():
-            if number < 1:
-                raise ValueError(f"{name} must be at least 1, got {number!r}")
-        for name, seconds in {"loan": loan, "interval": interval}.items():
-            if not seconds > 0:
-                raise ValueError(f"{name} must be more than 0 seconds, got {seconds!r}")
+        require_kinds(
+            {"backlog": Backlog, "destination": Destination}, {"backlog": backlog, "destination": destination}
+        )
+        require_counts(batch_rows=batch_rows, batch_chars=batch_chars, concurrency=concurrency)
+        require_positive(loan=loan, interval=interval)
+        require_texts(**given(owner=owner))
+        require_clock(clock)
+        require_callables(random=random)
         self.owner = owner or new_owner()
         """The name under which it takes batches on loan."""
         self._clock = clock or SystemClock()

@@ -9,6 +9,7 @@ import threading
 
 import attrs
 
+from ldtrack.core.options import require_counts, require_methods
 from ldtrack.core.slots import Claim
 from ldtrack.exceptions import LedgerError
 from ldtrack.typing import FlushResult, Outlet
@@ -25,8 +26,8 @@ class MemoryLedger:
     """
 
     def __init__(self, outlet: Outlet, *, max_runs: int = 100_000) -> None:
-        if max_runs < 1:
-            raise ValueError(f"max_runs must be at least 1, got {max_runs!r}")
+        require_methods("outlet", outlet, ("send", "flush"), "an Outlet, such as LDClientDestination(client)")
+        require_counts(max_runs=max_runs)
         self._send = outlet.send
         self._flush = outlet.flush
         self.recorded = 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from ldtrack.core.batch import Batch
+from ldtrack.core.options import require_clock
 from ldtrack.core.row import Row
 from ldtrack.exceptions import LedgerError
 from ldtrack.ids import new_payload_id
@@ -179,4 +180,5 @@ def _open_sqlite(path: Path) -> SpoolStore:
 
 def spool_at(path: Path | None, clock: Clock) -> Spool | None:
     """The spool of that path, or none."""
+    require_clock(clock)
     return None if path is None else Spool(path, clock=clock)

@@ -14,6 +14,7 @@ from typing import TypeVar
 import attrs
 
 from ldtrack.core.batch import Aside, Batch, Standing
+from ldtrack.core.options import given, require_callables, require_clock, require_counts
 from ldtrack.core.receipts import Receipt, Verdict
 from ldtrack.core.row import FIRST_CLAIMANT, Row
 from ldtrack.exceptions import LedgerError
@@ -30,6 +31,7 @@ class RecordingBacklog:
     """A backlog in memory, on a clock that a test moves. It fails on demand."""
 
     def __init__(self, clock: Clock | None = None) -> None:
+        require_clock(clock)
         self.clock = clock or ManualClock()
         self.store = MemoryStore(self.clock, SequentialIds())
         """What is stored: ``record``, ``aside``, ``retry_aside``, ``discard_aside``."""
@@ -122,6 +124,8 @@ class RecordingDestination:
     """
 
     def __init__(self, *, refuses: Callable[[str], bool] | None = None, max_chars: int | None = None) -> None:
+        require_callables(**given(refuses=refuses))
+        require_counts(**given(max_chars=max_chars))
         self.attempts: list[Attempt] = []
         """All that was brought and answered, in order."""
         self.accepted: dict[str, Batch] = {}

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from ldtrack.core.options import given, require_kinds
+
 if TYPE_CHECKING:
     from ldclient import Context
 
@@ -31,6 +33,7 @@ class _Recording:
     """Flags to serve, and the events that came."""
 
     def __init__(self, flags: Mapping[str, Any] | None = None) -> None:
+        require_kinds({"flags": Mapping}, given(flags=flags))
         self.flags: dict[str, Any] = dict(flags or {})
         """What is served, by flag key, to every context; to be changed at any time."""
         self.events: list[RecordedEvent] = []

@@ -5,6 +5,8 @@ Rule for this file: nothing in it asks the machine.
 
 from __future__ import annotations
 
+from ldtrack.core.options import require_seconds
+
 __all__ = ["ManualClock", "SequentialIds"]
 
 
@@ -12,6 +14,7 @@ class ManualClock:
     """A clock that stands still until it is moved."""
 
     def __init__(self, start: float = 1_000_000.0) -> None:
+        require_seconds(start=start)
         self._epoch = start
         self._now_ns = 0
 

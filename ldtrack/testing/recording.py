@@ -94,6 +94,11 @@ def recording(
     in which recording has to fail or to stall. The other options are those of ``AIClient``; events about
     the library itself are off.
     """
+    if client is not None and not isinstance(client, RecordingClient | AsyncRecordingClient):
+        raise TypeError(
+            f"client must be a RecordingClient or an AsyncRecordingClient, not {type(client).__name__}: "
+            "for another, make an AIClient"
+        )
     client = client or RecordingClient()
     client.flags.update(flags or {})
     clock = options.setdefault("clock", ManualClock())

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ldtrack.core.options import require_clock, require_path
 from ldtrack.ids import SystemClock
 from ldtrack.ledgers.durable import DurableLedger
 from ldtrack.ledgers.limits import require_limits
@@ -46,7 +47,9 @@ class SQLiteLedger(DurableLedger):
         privacy: Privacy | None = None,
         clock: Clock | None = None,
     ) -> None:
+        require_path(path=path)
         require_limits(deadline=deadline, keep_claims=keep_claims)
+        require_clock(clock)
         clock = clock or SystemClock()
         self.path = os.fspath(path)
         store = partial(
