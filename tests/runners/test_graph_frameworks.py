@@ -242,6 +242,76 @@ async def test_200_executions_at_once_share_nothing(kind: type[GraphKit], stream
     check_nothing_shared(kit, questions, [*results])
 
 
+async def one_of_many(kit: GraphKit, graph: Any, question: str, way: str, turns: int) -> None:
+    """One execution among others, which is stopped after so many turns of the loop if it is to be."""
+    stream = graph.stream(question) if kit.streams else None
+
+    async def read() -> Any:
+        if stream is None:
+            return await graph.run(question)
+        return [piece async for piece in stream]
+
+    task = asyncio.ensure_future(read())
+    if way in {"is cancelled", "is closed"}:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if way == "is closed" and stream is not None:
+            await stream.aclose()
+        else:
+            task.cancel()
+    await asyncio.wait([task])
+    broke = None if task.cancelled() else task.exception()
+    result = stream.result if stream is not None else None if task.cancelled() or broke else task.result()
+    outcome = None if result is None else result.metrics.outcome
+    assert outcome is not Outcome.ERROR or broke is not None
+    if way == "goes well":
+        assert outcome is Outcome.SUCCESS
+    if outcome is Outcome.SUCCESS:
+        assert result.metrics.path == ("R", "A", "R", "A", "R")
+        assert result.metrics.tokens.total == kit.total(question)
+
+
+@every_kit
+@both_ways
+async def test_many_executions_that_end_in_every_way_leave_nothing_behind(
+    kind: type[GraphKit], streams: bool
+) -> None:
+    """Some fail, some are cancelled, some are closed, at drawn points: nobody else hears of it."""
+    draw = random.Random(11)
+    ways = ["goes well", "fails", "is cancelled", *(["is closed"] if streams else [])]
+
+    async def turn(question: str, node: str) -> None:
+        for _ in range(draw.randrange(6)):
+            await asyncio.sleep(0)
+        if "fails" in question and node == "A" and draw.random() < 0.7:
+            raise ConnectionError("gone")
+
+    script: Any = {
+        "R": [Asks.for_tools(time={}), go("A"), go("A"), "Done."],
+        "A": [Asks.for_tools(time={}), go("R")],
+    }
+    nodes = {key: {"tools": {"time": {"name": "time"}}} for key in "RA"}
+    kit = kind("R>A R>Z A>R", script, streams=streams, turn=turn, nodes=nodes)
+
+    async def time() -> str:
+        await asyncio.sleep(0)
+        return "noon"
+
+    graph = await kit.graph(time=time)
+    before = asyncio.all_tasks()
+    chosen = [(f"Question {at} {(way := draw.choice(ways))} .", way) for at in range(40)]
+    await asyncio.gather(*(one_of_many(kit, graph, *each, draw.randrange(120)) for each in chosen))
+    gc.collect()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert asyncio.all_tasks() <= before
+    assert kit.ld.ai.stats.open_calls == 0
+    assert kit.ld.ai.stats.failures == {}
+    repeated = ("ai:tool_call", "graph:handoff_success", "graph:handoff_failure")
+    recorded = [(e.data["runId"], e.key) for e in kit.ld.events if not e.key.endswith(repeated)]
+    assert len(recorded) == len({*recorded}), "once for each run"
+
+
 @pytest.mark.parametrize("is_shared", [False, True])
 async def test_negative_control_a_runner_with_shared_state_is_caught(is_shared: bool) -> None:
     """A question that is kept on the runner, as LaunchDarkly's keep theirs, fails the same checks."""
