@@ -104,9 +104,11 @@ def read_chat(item: Any) -> Reading | None:
     if reading == CONTENT:
         return CONTENT
     reading = reading._replace(model=name(field(item, "model")))
-    if reading.usage is not None:
-        # One stream may carry several answers, each with an id of its own.
-        return reading._replace(step=name(field(item, "id")) or "")
+    # One stream may carry several answers, each with an id of its own, and begun by saying whose turn it is.
+    id_, has_usage = name(field(item, "id")), reading.usage is not None
+    begins = not has_usage and any(name(field(_message_of(choice), "role")) for choice in choices)
+    if id_ is not None and (has_usage or begins):
+        return reading._replace(step=id_, begins=begins)
     return None if reading == _SILENCE else reading
 
 

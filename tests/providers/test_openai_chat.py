@@ -76,13 +76,14 @@ def test_a_chunk_of_content_alone_costs_no_allocation(delta: dict[str, Any], sha
 
 
 def test_a_chunk_that_says_nothing_reads_as_nothing(shaped: Any) -> None:
-    """A role-only preamble that names no model is no reading at all."""
-    assert READER.read(shaped(chat_chunk({"role": "assistant", "content": ""}, model=""))) is None
+    """A role-only preamble that names no model and has no id is no reading at all."""
+    assert READER.read(shaped(chat_chunk({"role": "assistant", "content": ""}, model="", id=""))) is None
 
 
 def test_a_preamble_names_the_model(shaped: Any) -> None:
     """The first chunk tells which model answers, so that a stream closed early knows."""
-    assert READER.read(shaped(chat_chunk({"role": "assistant", "content": ""}))) == Reading(model=MODEL)
+    expected = Reading(model=MODEL, step="chatcmpl-1", begins=True)
+    assert READER.read(shaped(chat_chunk({"role": "assistant", "content": ""}))) == expected
 
 
 def test_usage_in_a_chunk_without_choices(shaped: Any) -> None:
@@ -163,7 +164,8 @@ def test_several_choices(shaped: Any) -> None:
     third = {"index": 2, "delta": chat_tool_delta(0, name="search"), "finish_reason": None}
     reading = READER.read(shaped(chat_chunk() | {"choices": [first, second, third]}))
     calls = (ToolCall("1.0 search", "search"), ToolCall("2.0 search", "search"))
-    assert reading == Reading(content=True, tool_calls=calls, model=MODEL)
+    expected = Reading(content=True, tool_calls=calls, model=MODEL)
+    assert reading == expected._replace(step="chatcmpl-1", begins=True)
 
 
 def test_the_first_choice_says_why_it_stopped(shaped: Any) -> None:
@@ -212,7 +214,8 @@ def test_refusals(chunk: dict[str, Any], shaped: Any) -> None:
 def test_what_a_filter_lets_pass_is_no_refusal(found: Any, shaped: Any) -> None:
     """Azure annotates every chunk with what it found."""
     choice = {"index": 0, "delta": {"role": "assistant"}, "content_filter_results": found}
-    assert READER.read(shaped(chat_chunk() | {"choices": [choice]})) == Reading(model=MODEL)
+    expected = Reading(model=MODEL, step="chatcmpl-1", begins=True)
+    assert READER.read(shaped(chat_chunk() | {"choices": [choice]})) == expected
 
 
 def test_choices_that_come_one_by_one(shaped: Any) -> None:

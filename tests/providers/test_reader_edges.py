@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from folding import fold
 from recorded import (
+    CHAT_USAGE,
     RESPONSE_USAGE,
     chat_answer,
     chat_chunk,
+    chat_stream,
     chat_tool_delta,
     message,
     message_end,
@@ -278,3 +280,25 @@ def test_a_response_is_a_response_by_any_id() -> None:
     events = [*of_response("a"), *of_response("a")]
     assert fold(events).usage == TokenUsage(19, 12, 7, cached_input=4, reasoning=3)
     assert response()["id"] == "resp_1"
+
+
+def of_completion(id_: str | None, *, usage: JSON | None = None) -> list[JSON]:
+    """A whole stream of one chat completion."""
+    return [chunk | {"id": id_} for chunk in chat_stream("Hi", usage=usage) if isinstance(chunk, dict)]
+
+
+@pytest.mark.parametrize("usage", [None, CHAT_USAGE], ids=["no usage", "usage"])
+def test_a_second_completion_that_is_cut_off(usage: JSON | None) -> None:
+    """The finish reason of the first one is not its own."""
+    first, second = of_completion("a", usage=usage), of_completion("b", usage=usage)
+    assert fold([*first, *second]).ending is Ending.COMPLETED
+    assert fold([*first, *second[:2]]).ending is Ending.TRUNCATED
+
+
+@pytest.mark.parametrize("id_", ["a", "", None], ids=["one id", "an empty id", "no id"])
+def test_a_completion_that_says_again_whose_turn_it_is(id_: str | None) -> None:
+    """After its finish reason, with its usage, or by no id that is another: it stays complete."""
+    again = chat_chunk({"role": "assistant", "content": ""}, usage=CHAT_USAGE, id=id_)
+    assert fold([*of_completion(id_), again]).ending is Ending.COMPLETED
+    assert fold([*of_completion("a"), again | {"id": "b"}]).ending is Ending.COMPLETED
+    assert fold([*of_completion(id_), again | {"usage": None}]).ending is Ending.COMPLETED
