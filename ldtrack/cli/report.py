@@ -30,6 +30,8 @@ class Report:
     stats: RelayStats
     standing: Standing | None = None
     """How the ledger stood when it last said so."""
+    spooled: int | None = None
+    """How many claims waited in this machine's spool when it was last looked at; ``None`` without a spool."""
     ledger_error: str | None = None
     """Why it does not say so now."""
     last_error: str | None = None
@@ -59,6 +61,7 @@ def health_of(report: Report) -> Answer:
         "state": stats.state.value,
         "ledger": report.ledger,
         "pending": standing and standing.pending,
+        "spooled": report.spooled,
         "oldest_age_seconds": standing and oldest_age(standing, report.now),
         "delivered": stats.delivered,
         "delivered_events": stats.events,
@@ -105,6 +108,9 @@ def _metrics(report: Report) -> Iterator[str]:
     for state in RelayState:
         yield f'ldtrack_relay_state{{state="{state.value}"}} {int(stats.state is state)}'
     yield from _metric("ldtrack_relay_uptime_seconds", "gauge", "How long it runs.", round(report.uptime, 3))
+    if report.spooled is not None:
+        text = "Claims in this machine's spool, which the ledger's server has not got yet."
+        yield from _metric("ldtrack_ledger_spooled_claims", "gauge", text, report.spooled)
     is_up = int(standing is not None and report.ledger_error is None)
     yield from _metric("ldtrack_ledger_up", "gauge", "Whether the ledger answers.", is_up)
     if standing is None or not is_up:

@@ -222,6 +222,7 @@ class Service:
             ledger=self._plan.ledger,
             stats=stats,
             standing=onlooker.standing,
+            spooled=self._ledger.spooled,
             ledger_error=self._hidden(onlooker.error),
             last_error=self._hidden(stats.last_error),
             key_problem=self._key.problem,

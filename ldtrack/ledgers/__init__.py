@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ldtrack.ledgers.memory import MemoryLedger
@@ -12,7 +13,13 @@ if TYPE_CHECKING:
     from ldtrack.ledgers.redis import RedisLedger
     from ldtrack.ledgers.sqlite import SQLiteLedger
 
-__all__ = ["MemoryLedger", "PostgresLedger", "RedisLedger", "SQLiteLedger"]
+__all__ = ["MemoryLedger", "SQLiteLedger"]
+
+# Who asks for all gets what can be had here; who asks for one of these by name is told what to install.
+if find_spec("psycopg") is not None:
+    __all__ += ["PostgresLedger"]
+if find_spec("redis") is not None:
+    __all__ += ["RedisLedger"]
 
 __getattr__ = names_on_demand(
     __name__,

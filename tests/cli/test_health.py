@@ -192,6 +192,16 @@ def report(state: RelayState = RelayState.IDLE, **fields: object) -> Report:
     return Report(**(some | fields))
 
 
+@pytest.mark.parametrize("spooled", [None, 0, 5])
+def test_what_waits_in_a_spool_is_counted_where_it_can_be_known(spooled) -> None:
+    """A ledger in a file has none; the ledger itself does not count it."""
+    said = json.loads(health_of(report(spooled=spooled)).text)
+    assert (said["spooled"], said["pending"]) == (spooled, 3)
+    samples = [line for line in metrics_of(report(spooled=spooled)).text.splitlines() if line[0] != "#"]
+    told = [line for line in samples if "spooled" in line]
+    assert told == ([] if spooled is None else [f"ldtrack_ledger_spooled_claims {spooled}"])
+
+
 @pytest.mark.parametrize(
     ("given", "status", "word"),
     [

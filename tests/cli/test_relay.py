@@ -447,7 +447,7 @@ def test_what_is_said_of_health(path, store, endpoint) -> None:
         assert health.headers["Content-Type"] == "application/json"
         assert health.json["oldest_age_seconds"] > 0
         assert (health.json["delivered"], health.json["attempts"], health.json["set_aside"]) == (0, 1, 0)
-        assert health.json["ledger"] == str(path)
+        assert (health.json["ledger"], health.json["spooled"]) == (str(path), None)
         hold.let_go()
         idle = relay.ask_until(state="idle", pending=0, delivered=3).json
         assert (idle["delivered_events"], idle["oldest_age_seconds"], idle["last_error"]) == (3, None, None)
