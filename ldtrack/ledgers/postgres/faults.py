@@ -41,11 +41,18 @@ LASTING: Final = {
     "22": "the server cannot store such a value",
 }
 # A connection that was refused has no SQLSTATE; the server's language is what decides what is recognised.
-REFUSALS: Final = re.compile(
-    r"password authentication failed|no password supplied|no pg_hba\.conf entry|authentication failed"
-    r"|(?:database|role) \".*\" does not exist|permission denied for database|not permitted to log in"
-    r"|certificate verify failed|does not support SSL"
-)
+REFUSALS: Final = {
+    "the certificate that PostgreSQL showed is not to be trusted; give the authority that signed it as "
+    "sslrootcert, and connect by the name that it was made for": re.compile(
+        r"certificate verify failed|server certificate for \".*\" does not match host name"
+    ),
+    "a file that TLS needs cannot be used": re.compile(r"(?:certificate|private key) file \""),
+    "PostgreSQL refused the connection": re.compile(
+        r"password authentication failed|no password supplied|no pg_hba\.conf entry|authentication failed"
+        r"|(?:database|role) \".*\" does not exist|permission denied for database|not permitted to log in"
+        r"|does not support SSL|requires a valid client certificate|alert (?:unknown ca|certificate required)"
+    ),
+}
 
 
 def meaning_of(error: psycopg.Error, secret: str | None) -> UnavailableError | LedgerError:
@@ -53,8 +60,9 @@ def meaning_of(error: psycopg.Error, secret: str | None) -> UnavailableError | L
     state = error.sqlstate
     if state is None:
         text = _without(str(error), secret)
-        if REFUSALS.search(text):
-            return LedgerError(f"PostgreSQL refused the connection: {text}")
+        for sentence, words in REFUSALS.items():
+            if words.search(text):
+                return LedgerError(f"{sentence}: {text}")
         if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
             return UnavailableError(f"PostgreSQL cannot be reached: {text}")
         return LedgerError(f"PostgreSQL's driver failed: {text}")

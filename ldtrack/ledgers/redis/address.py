@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import re
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 import redis
@@ -32,6 +34,8 @@ _BY_SENTINEL: Final = re.compile(
     r"(?P<rest>(?:/\d*)?(?:\?[^#]*)?)"
 )
 SENTINELS_PORT: Final = 26379
+_FILES: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+"""Options that name files. That one is missing would look as if the server was."""
 
 
 @attrs.frozen
@@ -52,6 +56,11 @@ class Address:
         self._timeout = timeout
         self._options = dict(driver)
         self._sentinels_options = dict(self._options.pop("sentinel_kwargs", {}))
+        given = {**dict(parse_qsl(urlsplit(self._url).query)), **self._options}
+        self._trusts_anybody = given.get("ssl_cert_reqs") in (ssl.CERT_NONE, "none")
+        for name in _FILES & given.keys():
+            if given[name] is not None and not Path(given[name]).is_file():
+                raise ValueError(f"{name} is {str(given[name])!r}, and there is no such file")
 
     @property
     def shown(self) -> str:
@@ -94,7 +103,7 @@ class Address:
         }
         if parts.scheme != "unix":
             own |= {"socket_connect_timeout": self._timeout / 2, "socket_keepalive": True}
-        if parts.scheme == "rediss" and not _trusts_anybody({**parse_qs(parts.query), **self._options}):
+        if parts.scheme == "rediss" and not self._trusts_anybody:
             # Until redis-py 6 a certificate for any name would do.
             own["ssl_check_hostname"] = True
         return own | self._options
@@ -154,8 +163,3 @@ def _of_url(url: str) -> dict[str, Any]:
     found["ssl"] = found.pop("connection_class", None) is not None
     del found["host"]
     return found
-
-
-def _trusts_anybody(options: Mapping[str, Any]) -> bool:
-    wanted = options.get("ssl_cert_reqs")
-    return wanted in (0, "none", ["none"])

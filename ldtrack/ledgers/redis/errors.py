@@ -36,7 +36,7 @@ _CODES: Final[tuple[tuple[type[Exception], str], ...]] = (
 )
 """From the driver's types, special ones first: where it has a type, the driver cuts the code off."""
 
-_CODE_IN_TEXT: Final = re.compile(r"(?:^|[ :]-)([A-Z]{3,})\b")
+_CODE_IN_TEXT: Final = re.compile(r"(?:^|[ :]-|@user_script:\d+: )([A-Z]{3,})\b")
 """Where a code stands in an error without a type, and where Redis 6 quotes one that a script ran into."""
 
 # What passes: a server that starts, a failover, a slot on the move, somebody's endless script.
@@ -72,6 +72,8 @@ _LASTING: Final = {
 
 _KIND: Final = re.compile(r" - (\w+)\(")
 """Where the driver says what went wrong with one of the Sentinels."""
+_ALERT: Final = re.compile(r"\[SSL: \w+_ALERT_")
+_OF_A_FILE: Final = re.compile(r"\[(?:PEM|X509)[:\]]")
 _UNTRUSTED: Final = (
     "the certificate that Redis showed is not to be trusted; give the authority that signed it, such as "
     "'rediss://host:6379/0?ssl_ca_certs=/etc/ssl/redis-ca.pem', and the name that it was made for"
@@ -87,8 +89,10 @@ def understood(error: Exception) -> UnavailableError | LedgerError:
     for cause in _causes_of(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return LedgerError(f"{_UNTRUSTED} ({cause.verify_message})")
-        if isinstance(cause, ssl.SSLError) and "_ALERT_" in (cause.reason or ""):
-            return LedgerError(f"{_REFUSED} ({cause.reason})")
+        if isinstance(cause, ssl.SSLError) and _ALERT.search(str(cause)):
+            return LedgerError(f"{_REFUSED} ({cause})")
+        if isinstance(cause, ssl.SSLError) and _OF_A_FILE.search(str(cause)):
+            return LedgerError(f"a file that TLS needs cannot be used ({cause})")
     if isinstance(error, MasterNotFoundError):
         # The driver's words for it are those of its own objects, and those may hold a password.
         kinds = ", ".join(dict.fromkeys(_KIND.findall(str(error)))) or "no such service, or it has none"

@@ -5,6 +5,7 @@ Rule for this file: values and sentences. Nothing here talks to the server.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ _HALF: Final = (
     "but what is recorded after a crash may be lost with the next restart, if a write was cut off "
     "(aof-load-truncated yes)"
 )
+_CUTS_WHOLE: Final = (9, 1, 2)
+"""The first Valkey that we have seen cut off a transaction whole; no Redis does."""
 _UNKNOWN: Final = "the server did not tell how it keeps its data; see its appendonly and appendfsync"
 
 
@@ -56,12 +59,14 @@ class Facts:
         appending = info.get("aof_enabled")
         eviction, fsync = info.get("maxmemory_policy"), config.get("appendfsync")
         truncated = config.get("aof-load-truncated")
+        valkey = tuple(map(int, re.findall(r"\d+", str(info.get("valkey_version", "")))))
         return cls(
-            is_cluster=info.get("redis_mode") == "cluster",
+            # Valkey calls it by another name.
+            is_cluster="cluster" in {info.get("redis_mode"), info.get("server_mode")},
             eviction=None if eviction is None else str(eviction),
             is_appending=None if appending is None else bool(appending),
             fsync=None if fsync is None else str(fsync),
-            cuts_by_itself=None if truncated is None else str(truncated) == "yes",
+            cuts_by_itself=None if truncated is None else str(truncated) == "yes" and valkey < _CUTS_WHOLE,
         )
 
     @property
