@@ -124,7 +124,6 @@ async def test_what_the_ledger_has_yet_to_answer_is_told(tmp_path: Path) -> None
     """A stream that settles itself waits for no ledger, and its observers are told all the same."""
     log = Log()
     async with client_with(log, ledger=SQLiteLedger(tmp_path / "ledger.db")) as ai:
-        tracker = (await ai.completion_config("chat", ADA)).create_tracker()
         tracker_summary = None
 
         class Look:
@@ -134,8 +133,7 @@ async def test_what_the_ledger_has_yet_to_answer_is_told(tmp_path: Path) -> None
 
         looking = client_with(Look(), log, ledger=ai._recorder.ledger)
         tracker = (await looking.completion_config("chat", ADA)).create_tracker()
-        stream = tracker.stream(words())
-        async for _ in stream:
+        async for _ in tracker.stream(words()):
             await tracker.track_tool_call("first")
             await tracker.track_tool_calls(["second", "third"])
         [run] = log.runs
@@ -181,12 +179,11 @@ async def test_runs_within_runs_name_their_parent() -> None:
     log = Log()
     ai = client_with(log)
     graph = await ai.agent_graph("trip", ADA)
-    async with (await ai.completion_config("chat", ADA)).create_tracker().run() as outer:
-        async with graph.create_tracker(parent=outer).run() as graph_run:
-            with graph_run.visit("router"):
+    tracker = (await ai.completion_config("chat", ADA)).create_tracker()
+    async with tracker.run() as outer, graph.create_tracker(parent=outer).run() as graph_run:
+        for key in ("router", "writer"):
+            with graph_run.visit(key):
                 pass
-            with graph_run.visit("writer") as writer:
-                writer.observe(None, None)
     told = [(run.config_key, run.graph_key, run.parent_run_id) for run in log.runs]
     assert told == [
         ("router", "trip", graph_run.run_id),

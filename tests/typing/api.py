@@ -126,6 +126,15 @@ from ldtrack.typing import (
 )
 
 
+class Spans:
+    """An observer."""
+
+    def run_ended(self, run: ldtrack.EndedRun) -> None:
+        assert_type(run.run_id, str)
+        assert_type(run.parent_run_id, str | None)
+        assert_type(run.summary, MetricSummary | ldtrack.GraphMetricSummary)
+
+
 class Frames:
     """A reader."""
 
@@ -260,6 +269,7 @@ async def client(sync: LDClient, asynchronous: AsyncLDClient, context: Context) 
         clock=ManualClock(),
         run_ids=SequentialIds(),
         readers=[Frames()],
+        observers=[Spans()],
         usage_events=False,
         escape_html=True,
         privacy=PRIVACY,
