@@ -284,7 +284,7 @@ def _observers_in(given: Iterable[Observer]) -> tuple[Observer, ...]:
     require_several(observers=given)
     observers = tuple(given)
     for one in observers:
-        require_methods(**{"each of observers": (one, ("run_ended",), "an Observer")})
+        require_methods("each of observers", one, ("run_ended",), "an Observer")
     return observers
 
 

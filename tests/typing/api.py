@@ -112,6 +112,7 @@ from ldtrack.typing import (
     HastyBacklog,
     LaunchDarklyClient,
     Ledger,
+    Observer,
     Outlet,
     PatientFlight,
     PatientLedger,
@@ -261,6 +262,7 @@ async def client(sync: LDClient, asynchronous: AsyncLDClient, context: Context) 
     """The front door."""
     async with AIClient(asynchronous) as entered:
         assert_type(entered, AIClient)
+    observers: list[Observer] = [Spans()]
     signer = TokenSigner({"new": b"0123456789abcdef", "old": "0123456789abcdef"}, ttl=60, bind_context=False)
     ai = AIClient(
         sync,
@@ -269,7 +271,7 @@ async def client(sync: LDClient, asynchronous: AsyncLDClient, context: Context) 
         clock=ManualClock(),
         run_ids=SequentialIds(),
         readers=[Frames()],
-        observers=[Spans()],
+        observers=observers,
         usage_events=False,
         escape_html=True,
         privacy=PRIVACY,
