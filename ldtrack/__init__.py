@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         AIJudgeConfig,
         AIJudgeConfigDefault,
     )
+    from ldtrack.core.ended import EndedRun
     from ldtrack.core.graph_metrics import AIGraphMetrics, GraphMetricSummary
     from ldtrack.core.models import JudgeConfiguration, LDMessage, LDTool, ModelConfig, ProviderConfig
     from ldtrack.core.privacy import Privacy
@@ -95,6 +96,7 @@ else:
             "AIJudgeConfig",
             "AIJudgeConfigDefault",
         ),
+        "ldtrack.core.ended": ("EndedRun",),
         "ldtrack.core.graph_metrics": ("AIGraphMetrics", "GraphMetricSummary"),
         "ldtrack.core.models": ("JudgeConfiguration", "LDMessage", "LDTool", "ModelConfig", "ProviderConfig"),
         "ldtrack.core.privacy": ("Privacy",),
@@ -178,6 +180,7 @@ __all__ = [
     "CutShortError",
     "DuplicateError",
     "Edge",
+    "EndedRun",
     "Ending",
     "Evaluations",
     "Feedback",

@@ -42,7 +42,7 @@ from ldtrack.tracking.recorder import Recorder, Stats
 from ldtrack.tracking.sub_run import tracker_of
 from ldtrack.tracking.tokens import RunTokens, parent_in
 from ldtrack.tracking.tracker import Tracker
-from ldtrack.typing import Destination, Ledger
+from ldtrack.typing import Destination, Ledger, Observer
 
 if TYPE_CHECKING:
     from ldtrack.running import RunnerFactory
@@ -88,6 +88,7 @@ class AIClient(ManagedGraphMethods):
     cleaning up waits for a provider's stream to close, both in seconds.
     ``runners`` make what runs managed models and agents, by provider; they go before the installed ones.
     ``judges`` says how long a judge may take, and how many of them are at work at a time.
+    ``observers`` are told of every run that ends.
     """
 
     _is_introduced = False
@@ -115,6 +116,7 @@ class AIClient(ManagedGraphMethods):
         close_timeout: float = 2.0,
         runners: Mapping[str, RunnerFactory] | None = None,
         judges: JudgePolicy = DEFAULT_POLICY,
+        observers: Iterable[Observer] = (),
     ) -> None:
         _require_options(locals())
         self._clock = clock = clock or SystemClock()
@@ -131,15 +133,13 @@ class AIClient(ManagedGraphMethods):
             settle_timeout=settle_timeout,
             close_timeout=close_timeout,
             new_estimator=estimator,
+            observers=_observers_in(observers),
         )
         self._managing = Managing.of(runners, judges, self._recorder.failed, settle_timeout)
         self._background = BackgroundRelay(self._recorder.ledger, destination, self._recorder.failed)
+        privacy = _instruct(ledger, ld_client, privacy, introduces=context_events)
         super().__init__(
-            ld_client,
-            self._recorder,
-            escape_html=escape_html,
-            privacy=_instruct(ledger, ld_client, privacy, introduces=context_events),
-            blocking_store=blocking_store,
+            ld_client, self._recorder, escape_html=escape_html, privacy=privacy, blocking_store=blocking_store
         )
         self._introduce(is_heard=not self._pass_through.is_async)
 
@@ -278,6 +278,14 @@ def _instruct(
     if introduce is not None and introduces:
         introduce(introducing_of(ld_client))
     return configured if given is None else given
+
+
+def _observers_in(given: Iterable[Observer]) -> tuple[Observer, ...]:
+    require_several(observers=given)
+    observers = tuple(given)
+    for one in observers:
+        require_methods("each of observers", one, ("run_ended",), "an Observer")
+    return observers
 
 
 def _require_valid(context: object) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ldclient import Context
 
+    from ldtrack.core.ended import EndedRun
     from ldtrack.core.introductions import Introducing
     from ldtrack.core.privacy import Privacy
     from ldtrack.core.values import TokenUsage
@@ -39,6 +40,7 @@ __all__ = [
     "HastyBacklog",
     "LaunchDarklyClient",
     "Ledger",
+    "Observer",
     "Outlet",
     "PatientFlight",
     "PatientLedger",
@@ -256,6 +258,19 @@ class Reader(Protocol):
 
     def read(self, item: Any) -> Reading | None:
         """What a chunk or a whole answer says; ``None`` if it says nothing of interest."""
+        ...
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Is told of the runs of a client."""
+
+    def run_ended(self, run: EndedRun) -> None:
+        """Take note of a run that is over.
+
+        It is called once for each, where the run ends: in a task, in a thread without a loop, or in a
+        finalizer. So it must be quick and wait for nothing. What it raises is counted, in ``stats.failures``.
+        """
         ...
 
 

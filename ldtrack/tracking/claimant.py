@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Generator, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeVar
 
+from ldtrack.core.ended import EndedRun
 from ldtrack.core.events import Attribution, GraphAttribution
 from ldtrack.core.slots import Claim, Metric
 from ldtrack.core.values import Outcome
@@ -76,6 +77,24 @@ class Claimant(Generic[AttributionT]):
                 self.run_id, self._attribution, self._context, self.parent_run_id
             )
         return self._token
+
+    def _summary(self, *, is_expected: bool = False) -> Any:
+        """What has been recorded for this run, or is expected to be once the ledger has answered."""
+        raise NotImplementedError  # pragma: no cover - every subclass says what is in it
+
+    def _ended(self) -> EndedRun:
+        said = self._attribution
+        return EndedRun(
+            run_id=self.run_id,
+            parent_run_id=self.parent_run_id,
+            config_key=getattr(said, "config_key", ""),
+            graph_key=said.graph_key,
+            version=said.version,
+            variation_key=said.variation_key,
+            model_name=getattr(said, "model_name", ""),
+            provider_name=getattr(said, "provider_name", ""),
+            summary=self._summary(is_expected=True),
+        )
 
     def _record(self, metric: Metric, value: Any) -> Literal[True] | Awaitable[bool]:
         # Five times per run, so: no method look-up for what is no method, and tuple.__new__ is what

@@ -144,6 +144,7 @@ class GraphRun(Execution["GraphTracker"], GraphTrackMethods):
         flights = self.tracker._settle(self._facts(self._ending_by(error, was_at_work=was_at_work)))
         for node, ending in zip(nodes, endings, strict=True):
             flights += node._settle_as(ending)
+        self._recorder.tell(self.tracker._ended)
         return flights
 
     def _ending_by(self, error: BaseException | None, *, was_at_work: bool) -> Ending:

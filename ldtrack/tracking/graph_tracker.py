@@ -82,13 +82,19 @@ class GraphTracker(Claimant[GraphAttribution], GraphTrackMethods):
     @property
     def summary(self) -> GraphMetricSummary:
         """What has been recorded for this run so far, by this process: a snapshot that never changes."""
-        value = self._slots.value
-        nodes = {key: tracker.summary for key, tracker in self._node_trackers.copy().items()}
+        return self._summary()
+
+    def _summary(self, *, is_expected: bool = False) -> GraphMetricSummary:
+        value = self._slots.expected if is_expected else self._slots.value
+        nodes = {
+            key: tracker._summary(is_expected=is_expected)
+            for key, tracker in self._node_trackers.copy().items()
+        }
         return GraphMetricSummary(
             resumption_token=self.resumption_token,
             duration_ms=value(GRAPH_DURATION),
             success=value(GRAPH_OUTCOME),
-            outcome=self._slots.outcome(GRAPH_OUTCOME),
+            outcome=self._slots.outcome_of(value(GRAPH_OUTCOME)),
             tokens=value(GRAPH_TOKENS),
             path=value(GRAPH_PATH) or (),
             node_metrics=FrozenMapping(nodes),

@@ -25,10 +25,11 @@ from ldtrack.core.values import Ending
 from ldtrack.exceptions import DuplicateError
 from ldtrack.tracking.run_slots import RunSlots
 from ldtrack.tracking.vigils import Vigils
-from ldtrack.typing import Clock, Estimator, Ledger, NewRunId, Reader
+from ldtrack.typing import Clock, Estimator, Ledger, NewRunId, Observer, Reader
 
 if TYPE_CHECKING:
     from ldtrack.core.batch import Standing
+    from ldtrack.core.ended import EndedRun
     from ldtrack.tracking.call import Call
 
 __all__ = ["Recorder", "Stats"]
@@ -89,6 +90,7 @@ class Recorder:
     settle_timeout: float = 1.0
     close_timeout: float = 2.0
     new_estimator: Callable[[], Estimator] | None = None
+    observers: tuple[Observer, ...] = ()
 
     duplicates: int = attrs.field(default=0, init=False)
     failures: Counter[str] = attrs.field(factory=Counter, init=False)
@@ -147,6 +149,14 @@ class Recorder:
         if STRICT.get():
             raise DuplicateError(said)
         self.hint(f"duplicate {metric.name}", said)
+
+    def tell(self, ended: Callable[[], EndedRun]) -> None:
+        """Tell the observers, if there are any, of a run that is over."""
+        for observer in self.observers:
+            try:
+                observer.run_ended(ended())
+            except Exception as error:  # noqa: BLE001 - C5: who only watches never breaks the app
+                self.failed("observer", error)
 
     def failed(self, kind: str, error: BaseException) -> None:
         """Note that something failed while recording implicitly: counted always, logged once per kind."""

@@ -202,7 +202,9 @@ class Run(Execution["Tracker"], TrackMethods):
             begun = [call for call in self._calls if call.has_begun]
             ending = (begun or self._calls)[-1].ending
             self.tracker._note_ending(ending)
-        return self.tracker._settle(self._facts(self._options.outcome_of(ending or Ending.COMPLETED)))
+        flights = self.tracker._settle(self._facts(self._options.outcome_of(ending or Ending.COMPLETED)))
+        self._recorder.tell(self.tracker._ended)
+        return flights
 
     def _facts(self, outcome: Outcome) -> Facts:
         stated = [call.stated_ms for call in self._calls]

@@ -19,7 +19,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import cast
+from typing import Any, cast
 
 from ldtrack.core.meter import Totals
 from ldtrack.core.slots import TOOL_CALL, Claim, Metric, SlotSheet, SlotState, Step
@@ -65,6 +65,22 @@ class RunSlots(SlotSheet):
         """The tool calls that were recorded, in their order."""
         return tuple(self._tool_calls)
 
+    def expected(self, metric: Metric) -> Any:
+        """The value that was recorded, or else that of the first claim that is in flight, or ``None``."""
+        value = self.value(metric)
+        if value is None:
+            value = next((one.value for one in self._airborne.copy() if one.metric is metric), None)
+        return value
+
+    @property
+    def expected_tool_calls(self) -> tuple[str, ...]:
+        """The tool calls that were recorded, and then those that are in flight."""
+        keys = list(self._tool_calls)
+        for one in self._airborne.copy():
+            if one.metric is TOOL_CALL:
+                keys += _keys_in(one.value)
+        return tuple(keys)
+
     @property
     def has_tool_calls(self) -> bool:
         """Whether a tool call was recorded, or may yet be: the ledger has to answer."""
@@ -83,9 +99,8 @@ class RunSlots(SlotSheet):
             return False
         return True
 
-    def outcome(self, metric: Metric) -> Outcome | None:
-        """The run's outcome: what was recorded for that metric, or that it was cancelled."""
-        success: bool | None = self.value(metric)
+    def outcome_of(self, success: bool | None) -> Outcome | None:  # noqa: FBT001 - the value itself, no option
+        """The run's outcome: what was recorded of its success, or that it was cancelled."""
         if success is not None:
             return Outcome.SUCCESS if success else Outcome.ERROR
         return Outcome.CANCELLED if self.is_cancelled else None
@@ -197,8 +212,7 @@ class RunSlots(SlotSheet):
         return None
 
     def _list_tool_calls(self, keys: object) -> None:
-        """List one key, or those of several calls that were claimed together."""
-        vars(self).setdefault("_tool_calls", []).extend([keys] if isinstance(keys, str) else keys)
+        vars(self).setdefault("_tool_calls", []).extend(_keys_in(keys))
 
     def _lock(self, metric: Metric) -> asyncio.Lock:
         """The slot's lock in the running loop, made when there is first something to wait for."""
@@ -208,6 +222,11 @@ class RunSlots(SlotSheet):
             lock = asyncio.Lock()
             cast("dict[Place, asyncio.Lock]", vars(self).setdefault("_locks", {}))[place] = lock
         return lock
+
+
+def _keys_in(value: object) -> list[str]:
+    """The key of one tool call, or those of several that were claimed together."""
+    return [value] if isinstance(value, str) else cast("list[str]", value)
 
 
 class _Airborne:

@@ -56,8 +56,11 @@ class Tracker(Claimant[Attribution], TrackMethods):
     @property
     def summary(self) -> MetricSummary:
         """What has been recorded for this run so far, by this process: a snapshot that never changes."""
-        slots, value = self._slots, self._slots.value
-        totals = slots.totals
+        return self._summary()
+
+    def _summary(self, *, is_expected: bool = False) -> MetricSummary:
+        slots, totals = self._slots, self._slots.totals
+        value = slots.expected if is_expected else slots.value
         return MetricSummary(
             resumption_token=self.resumption_token,
             duration_ms=value(DURATION),
@@ -65,8 +68,8 @@ class Tracker(Claimant[Attribution], TrackMethods):
             tokens=value(TOKENS),
             success=value(OUTCOME),
             feedback=value(FEEDBACK),
-            tool_calls=slots.tool_calls,
-            outcome=slots.outcome(OUTCOME),
+            tool_calls=slots.expected_tool_calls if is_expected else slots.tool_calls,
+            outcome=slots.outcome_of(value(OUTCOME)),
             ending=slots.ending,
             model_ms=totals.model_ms,
             finish_reason=totals.finish_reason,

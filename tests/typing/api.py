@@ -112,6 +112,7 @@ from ldtrack.typing import (
     HastyBacklog,
     LaunchDarklyClient,
     Ledger,
+    Observer,
     Outlet,
     PatientFlight,
     PatientLedger,
@@ -124,6 +125,15 @@ from ldtrack.typing import (
     Verdict,
     Wants,
 )
+
+
+class Spans:
+    """An observer."""
+
+    def run_ended(self, run: ldtrack.EndedRun) -> None:
+        assert_type(run.run_id, str)
+        assert_type(run.parent_run_id, str | None)
+        assert_type(run.summary, MetricSummary | ldtrack.GraphMetricSummary)
 
 
 class Frames:
@@ -252,6 +262,7 @@ async def client(sync: LDClient, asynchronous: AsyncLDClient, context: Context) 
     """The front door."""
     async with AIClient(asynchronous) as entered:
         assert_type(entered, AIClient)
+    observers: list[Observer] = [Spans()]
     signer = TokenSigner({"new": b"0123456789abcdef", "old": "0123456789abcdef"}, ttl=60, bind_context=False)
     ai = AIClient(
         sync,
@@ -260,6 +271,7 @@ async def client(sync: LDClient, asynchronous: AsyncLDClient, context: Context) 
         clock=ManualClock(),
         run_ids=SequentialIds(),
         readers=[Frames()],
+        observers=observers,
         usage_events=False,
         escape_html=True,
         privacy=PRIVACY,
