@@ -234,21 +234,23 @@ def test_what_is_no_address_of_sentinels_is_refused(url: str) -> None:
     assert "p/w" not in str(raised.value)
 
 
-def test_a_sentinels_address_becomes_the_drivers_options() -> None:
+def test_a_sentinels_address_becomes_the_drivers_options(tmp_path: Path) -> None:
     """Those of the servers for the servers; those of TLS and time for the Sentinels, too."""
-    url = "rediss+sentinel://ada:p%2Fw@one:1,two/mine/3?ssl_ca_certs=ca.pem"
+    file = tmp_path / "ca.pem"
+    file.touch()
+    url = f"rediss+sentinel://ada:p%2Fw@one:1,two/mine/3?ssl_ca_certs={file}"
     driver = {"health_check_interval": 9, "sentinel_kwargs": {"password": "theirs"}}
     pool: Any = Address(url, timeout=8.0, driver=driver).server().connection_pool
     kept = pool.connection_kwargs
     assert (kept["username"], kept["password"], kept["db"]) == ("ada", "p/w", 3)
-    assert (kept["ssl_ca_certs"], kept["health_check_interval"]) == ("ca.pem", 9)
+    assert (kept["ssl_ca_certs"], kept["health_check_interval"]) == (str(file), 9)
     assert (kept["ssl_check_hostname"], kept["socket_timeout"]) == (True, 4.0)
     assert pool.service_name == "mine"
     sentinels = [one.connection_pool.connection_kwargs for one in pool.sentinel_manager.sentinels]
     assert [(one["host"], one["port"]) for one in sentinels] == [("one", 1), ("two", 26379)]
     for one in sentinels:
         assert (one["password"], one.get("username"), one["socket_timeout"]) == ("theirs", None, 2.0)
-        assert (one["ssl_ca_certs"], one["ssl_check_hostname"]) == ("ca.pem", True)
+        assert (one["ssl_ca_certs"], one["ssl_check_hostname"]) == (str(file), True)
 
 
 @pytest.mark.parametrize(

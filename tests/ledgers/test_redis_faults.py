@@ -165,7 +165,7 @@ def test_a_master_that_became_a_replica_may_change_back(store: RedisStore, admin
     store.record([a_row()])
     admin.replicaof("127.0.0.1", "1")
     try:
-        with pytest.raises(UnavailableError, match="(?i)readonly"):
+        with pytest.raises(UnavailableError, match=r"(?i)readonly"):
             store.record([a_row("run-2")])
         silent = configured(admin, **{"replica-serve-stale-data": "no"})
         with silent, pytest.raises(UnavailableError, match=r"(?i)masterdown"):
