@@ -76,7 +76,8 @@ def require_texts(**options: object) -> None:
 def require_path(**options: object) -> None:
     """Refuse what is no path of a file."""
     for name, option in options.items():
-        path = option.__fspath__() if hasattr(option, "__fspath__") else option
+        as_path = getattr(option, "__fspath__", None)
+        path = option if as_path is None else as_path()
         if not isinstance(path, str):
             raise TypeError(f"{name} must be the path of a file, as a str or a Path, not {_shown(option)}")
         if not path:

@@ -72,7 +72,7 @@ def test_the_example_of_health_is_one() -> None:
 
 def test_the_alerts_are_about_metrics_that_there_are() -> None:
     """A metric by another name would never raise an alarm."""
-    report = Report(ledger="l.db", stats=RelayStats(), standing=Standing(), now=0, uptime=0)
+    report = Report(ledger="l.db", stats=RelayStats(), standing=Standing(), spooled=0, now=0, uptime=0)
     samples = {line.split()[0] for line in metrics_of(report).text.splitlines() if not line.startswith("#")}
     named = set(re.findall(r"`?(ldtrack_(?:ledger|relay)_\w+)", TEXT))
     assert named

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import os
 import sqlite3
@@ -15,6 +16,7 @@ from store_kits import SQLiteKit, a_row, rows_of_run
 
 from ldtrack.core.row import FIRST_CLAIMANT
 from ldtrack.exceptions import LedgerError
+from ldtrack.ledgers import SQLiteLedger
 from ldtrack.ledgers.sqlite import SQLiteStore, housekeeping, opening, schema
 from ldtrack.ledgers.store import UnavailableError
 
@@ -430,6 +432,12 @@ def test_old_claims_are_forgotten(kit, monkeypatch):
         *[("week", 0), ("week", 4)],
     ]
     assert store.standing().pending == 12
+
+
+def test_a_ledger_in_a_file_has_no_spool(tmp_path):
+    """In which a repeatable metric's row could wait for longer than its claim is remembered."""
+    assert "spool" not in inspect.signature(SQLiteLedger).parameters
+    assert SQLiteLedger(tmp_path / "ledger.db").spooled is None
 
 
 def test_claims_are_walked_once_a_day(kit, store):

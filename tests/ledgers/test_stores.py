@@ -476,6 +476,21 @@ def test_the_oldest_row_tells_its_age(store: Store) -> None:
     assert store.standing().oldest_ms is None
 
 
+@pytest.mark.parametrize("new_kit", ["postgres", "redis"], indirect=True)
+def test_a_row_that_waited_in_a_spool_for_months_is_recognised(store: Store) -> None:
+    """Its first try had reached the server, and nobody knew: repeatable metrics are remembered like all others.
+
+    Only a ledger in a file forgets them earlier, and beside that there is no spool.
+    """
+    row = a_row(place=FIRST_CLAIMANT + 5, claimant=FIRST_CLAIMANT + 5)
+    store.record([row])
+    store.delivered(lease(store))
+    while store.tidy(row.at_ms + 300 * 86_400_000):
+        pass
+    assert store.record([row]) == [True]
+    assert is_empty(store)
+
+
 def test_housekeeping_keeps_what_counts(kit: Kit, store: Store) -> None:
     """Claims that may be asked for, and rows that wait."""
     row = a_row(at_ms=1_700_000_000_000)
