@@ -478,7 +478,7 @@ def test_the_oldest_row_tells_its_age(store: Store) -> None:
 
 @pytest.mark.parametrize("new_kit", ["postgres", "redis"], indirect=True)
 def test_a_row_that_waited_in_a_spool_for_months_is_recognised(store: Store) -> None:
-    """Its first try had reached the server, and nobody knew: repeatable metrics are remembered like all others.
+    """Its first try had reached the server, and nobody knew: repeatable metrics are remembered like others.
 
     Only a ledger in a file forgets them earlier, and beside that there is no spool.
     """

@@ -18,8 +18,8 @@ __all__ = ["Housekeeping"]
 
 DAY_MS: Final = 86_400_000
 REPEATABLE_MS: Final = 7 * DAY_MS
-"""The claim of a repeatable metric serves to recognise a retry, which comes within the ledger's deadline. It may
-come after months only where rows wait in a spool, and a ledger in a file has none: that is for ledgers on
+"""The claim of a repeatable metric serves to recognise a retry, which comes within the ledger's deadline. It
+comes after months only where rows wait in a spool, and a ledger in a file has none: that is for ledgers on
 servers, which remember these claims as long as all others."""
 CLAIMS_AT_ONCE: Final = 4_096
 PAGES_AT_ONCE: Final = 64
