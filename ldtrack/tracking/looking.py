@@ -108,8 +108,7 @@ class Lookout:
             return None
         if reader.wants is Wants.LAST:
             return self._hold_last
-        is_plain: Skim | None = getattr(reader, "is_plain", None)
-        return self._read if is_plain is None else is_plain
+        return _plainness_of(reader) or self._read
 
     def _is_first(self, chunk: Any, reading: Reading | None) -> bool:
         if self._is_first_token is not None:
@@ -202,6 +201,13 @@ class Lookout:
                 meter.stated = _estimate_of(estimator)
         except Exception as error:  # noqa: BLE001 - C5
             self._recorder.failed("estimator", error)
+
+
+def _plainness_of(reader: Reader) -> Skim | None:
+    """The reader's ``is_plain``, unless a subclass has a ``read`` of its own that it knows nothing of."""
+    said = [kind.__dict__ for kind in type(reader).__mro__ if {"read", "is_plain"} & kind.__dict__.keys()]
+    plainness: Skim | None = getattr(reader, "is_plain", None)
+    return plainness if said and "is_plain" in said[0] else None
 
 
 def _estimate_of(estimator: Estimator) -> TokenUsage | None:

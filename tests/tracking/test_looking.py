@@ -123,6 +123,18 @@ class SkimmingReader(FakeReader):
         return item.text == "plain"
 
 
+def test_a_reader_made_of_another_is_asked_itself() -> None:
+    """What was plain to the other says nothing of what this one reads."""
+
+    class Closer(SkimmingReader):
+        def read(self, item: Any) -> Reading | None:
+            return super().read(item)
+
+    reader = Closer()
+    playing(read_all(Chunk("plain"), Chunk("plain")), reader=reader)
+    assert reader.seen == ["plain", "plain"]
+
+
 @pytest.mark.parametrize("estimates", [False, True])
 def test_a_chunk_that_is_plain_at_a_glance_is_not_read(estimates: bool) -> None:
     """The first one is, for the first token; and all of them where there is an estimator to show them to."""
