@@ -1,12 +1,11 @@
-"""The anthropic package itself, over a transport in memory: what was served is what is read."""
+"""What is special to the anthropic package; what it has in common with others is in ``test_real_sdks``."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import anthropic
 import pytest
-from fake_http import FakeServer, anthropic_client, broken_connection
+from fake_http import anthropic_client
 from folding import Folded, fold, fold_stream
 from recorded import (
     message,
@@ -17,8 +16,7 @@ from recorded import (
     message_tool_block,
 )
 
-from ldtrack.core.reading import CONTENT
-from ldtrack.core.values import Ending, TokenUsage
+from ldtrack.core.values import TokenUsage
 from ldtrack.providers import AnthropicReader, TextReader
 
 ASKED: Any = {"model": "claude-sonnet-4", "max_tokens": 99, "messages": [{"role": "user", "content": "Hi"}]}
@@ -52,18 +50,6 @@ async def helped(*events: Any) -> Folded:
 
 
 @pytest.mark.parametrize("streamed", [raw, helped])
-async def test_a_whole_stream(streamed: Any) -> None:
-    """Raw events, or the helper's with derived ones in between: the same is read of both."""
-    folded = await streamed(*message_stream("Hel", "lo"))
-    assert isinstance(folded.reader, AnthropicReader)
-    assert folded.first_token is not None
-    assert folded.chunks[folded.first_token].type == "content_block_delta"
-    assert AnthropicReader().read(folded.chunks[folded.first_token]) is CONTENT
-    assert folded.usage == USAGE
-    assert folded.ending is Ending.COMPLETED
-
-
-@pytest.mark.parametrize("streamed", [raw, helped])
 async def test_thinking_and_tools(streamed: Any) -> None:
     """Thinking is the first token; every call is listed once, in order."""
     folded = await streamed(*WITH_TOOLS)
@@ -79,49 +65,6 @@ async def test_the_helper_adds_events() -> None:
     assert len(kinds) > len((await raw(*WITH_TOOLS)).chunks)
 
 
-@pytest.mark.parametrize("streamed", [raw, helped])
-async def test_a_stream_that_ends_too_soon(streamed: Any) -> None:
-    """Closed politely before the stop reason: input and the output so far are known, and that it was cut."""
-    folded = await streamed(*message_stream("Hel", "lo")[:5])
-    assert folded.usage == TokenUsage(13, 12, 1, cached_input=4)
-    assert folded.ending is Ending.TRUNCATED
-
-
-@pytest.mark.parametrize(
-    ("last", "error"),
-    [
-        pytest.param(
-            {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
-            anthropic.APIStatusError,
-            id="error event",
-        ),
-        pytest.param(broken_connection(anthropic), Exception, id="broken connection"),
-    ],
-)
-async def test_a_failure_in_mid_stream(last: Any, error: type[Exception]) -> None:
-    """The SDK raises; what had come by then has been read."""
-    client = anthropic_client([*message_stream("Hel")[:4], last])
-    stream = await client.messages.create(**ASKED, stream=True)
-    folded = Folded()
-    with pytest.raises(error):
-        await fold_stream(stream, folded)
-    assert folded.first_token == 2
-    assert not folded.meter.finished
-
-
-async def test_closing_early() -> None:
-    """What was read before counts, and the server sees the connection closed."""
-    server = FakeServer(message_stream("Hel", "lo"))
-    folded = Folded()
-    async with anthropic_client(server=server).messages.stream(**ASKED) as stream:
-        async for event in stream:
-            folded.add(event)
-            if folded.first_token is not None:
-                break
-    assert folded.meter.ending_when_closed() is Ending.CLOSED_EARLY
-    assert server.closed == 1
-
-
 async def test_only_the_text_of_a_stream() -> None:
     """The helper's stream of text is a stream of text."""
     async with anthropic_client(message_stream("Hel", "lo")).messages.stream(**ASKED) as stream:
@@ -130,10 +73,9 @@ async def test_only_the_text_of_a_stream() -> None:
     assert folded.first_token == 0
 
 
-async def test_an_answer_that_does_not_stream() -> None:
-    """The whole Message, by the same reader."""
+async def test_an_answer_that_used_a_tool_of_the_server_s() -> None:
+    """That is a call, too."""
     blocks = [
-        {"type": "text", "text": "Let me see."},
         {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}},
         {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}},
     ]
@@ -143,12 +85,3 @@ async def test_an_answer_that_does_not_stream() -> None:
     assert folded.tools == ["weather", "web_search"]
     assert folded.usage == USAGE
     assert folded.meter.finished
-
-
-async def test_the_beta_namespace() -> None:
-    """Its types have other names and the same events."""
-    stream = await anthropic_client(WITH_TOOLS).beta.messages.create(**ASKED, stream=True)
-    folded = await fold_stream(stream)
-    assert type(folded.chunks[0]).__name__ == "BetaRawMessageStartEvent"
-    assert folded.tools == ["web_search", "weather", "weather"]
-    assert folded.usage == TokenUsage(19, 12, 7, cached_input=4, reasoning=2)

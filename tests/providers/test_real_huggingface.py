@@ -1,20 +1,17 @@
-"""The huggingface_hub package itself, over a transport in memory: what was served is what is read."""
+"""What is special to the huggingface_hub package; the rest is in ``test_real_sdks``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import huggingface_hub
 import pytest
 from fake_http import huggingface_clients
 from folding import Folded, fold, fold_stream
+from provider_kits.huggingface import HuggingFaceChatKit
 from recorded import (
-    CHAT_USAGE,
-    chat_answer,
     chat_chunk,
     chat_stream,
-    chat_tool_delta,
     generated_stream,
     generated_text,
     generated_token,
@@ -26,7 +23,9 @@ from ldtrack.providers import HuggingFaceReader, TextReader
 
 USAGE = TokenUsage(19, 12, 7, cached_input=4, reasoning=3)
 ASKED: Any = {"messages": [{"role": "user", "content": "Hi"}]}
-ClientOf = Callable[..., huggingface_hub.AsyncInferenceClient]
+ClientOf = Callable[..., Any]
+
+HuggingFaceChatKit().require()
 
 
 @pytest.fixture
@@ -50,17 +49,6 @@ async def generate(client_of: ClientOf, *events: Any, details: bool = True) -> F
 class TestChat:
     """Chat completions, on any of the providers that Hugging Face brokers."""
 
-    async def test_a_whole_stream(self, client_of: ClientOf) -> None:
-        """Usage has its details, which the SDK's objects have and their keys have not."""
-        folded = await chat(client_of, *chat_stream("Hel", "lo"))
-        assert isinstance(folded.reader, HuggingFaceReader)
-        assert type(folded.chunks[0]).__name__ == "ChatCompletionStreamOutput"
-        assert folded.first_token == 1
-        assert HuggingFaceReader().read(folded.chunks[1]) is CONTENT
-        assert folded.usage == USAGE
-        assert (folded.meter.finish_reason, folded.meter.model) == ("stop", "gpt-4o-2024-08-06")
-        assert folded.ending is Ending.COMPLETED
-
     async def test_the_common_chunk_takes_the_short_way(
         self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -71,103 +59,21 @@ class TestChat:
         with pytest.raises(TypeError):
             HuggingFaceReader().read(folded.chunks[-1])
 
-    async def test_without_usage(self, client_of: ClientOf) -> None:
-        """Not asked for, not sent, not invented; the hint is Hugging Face's own."""
+    async def test_the_hint_how_to_get_usage(self, client_of: ClientOf) -> None:
+        """It is Hugging Face's own, though the format is OpenAI's."""
         folded = await chat(client_of, *chat_stream("Hello", usage=None))
-        assert folded.usage is None
         assert folded.reader is not None
         assert "chat_completion(...)" in folded.reader.usage_hint
 
-    async def test_usage_at_the_start(self, client_of: ClientOf) -> None:
-        """Some report running totals from the first chunk on."""
-        begin = chat_chunk({"role": "assistant", "content": ""}, usage={**CHAT_USAGE, "completion_tokens": 0})
-        folded = await chat(client_of, begin, *chat_stream("Hello")[1:])
-        assert folded.usage == USAGE
-
-    async def test_tool_calls_split_over_deltas(self, client_of: ClientOf) -> None:
-        """Two calls of one tool, their arguments in pieces."""
-        deltas = [
-            {"role": "assistant", "content": None},
-            chat_tool_delta(0, id="call_a", name="weather"),
-            chat_tool_delta(0, arguments='{"city": "Bern"}'),
-            chat_tool_delta(1, id="call_b", name="weather", arguments="{}"),
-        ]
-        end = chat_chunk(finish_reason="tool_calls")
-        folded = await chat(client_of, *map(chat_chunk, deltas), end, chat_chunk(usage=CHAT_USAGE))
-        assert folded.meter.tool_calls == {"call_a": "weather", "call_b": "weather"}
-        assert (folded.first_token, folded.usage) == (1, USAGE)
-
     async def test_reasoning(self, client_of: ClientOf) -> None:
-        """Under the name that the SDK knows, and under one that it does not."""
-        for key in ("reasoning", "reasoning_content"):
-            begin = chat_chunk({"role": "assistant", "content": ""})
-            folded = await chat(client_of, begin, chat_chunk({key: "Hm"}), *chat_stream("Hi")[1:])
-            assert folded.first_token == 1
-
-    @pytest.mark.parametrize(
-        "end",
-        [chat_chunk(finish_reason="content_filter"), chat_chunk({"refusal": "Sorry"}, finish_reason="stop")],
-        ids=["filter", "refusal"],
-    )
-    async def test_refusals(self, client_of: ClientOf, end: Any) -> None:
-        """A filter's stop, and a refusal that reaches us as an extra."""
-        folded = await chat(client_of, *chat_stream("Hel")[:2], end)
-        assert folded.meter.refused
-        assert folded.ending is Ending.COMPLETED
-
-    async def test_an_error_in_mid_stream(self, client_of: ClientOf) -> None:
-        """The SDK raises; what had come by then has been read."""
-        error = {"error": "overloaded", "error_type": "overloaded"}
-        stream = await client_of([*chat_stream("Hel")[:2], error]).chat_completion(**ASKED, stream=True)
-        folded = Folded()
-        with pytest.raises(huggingface_hub.errors.OverloadedError):
-            await fold_stream(stream, folded)
+        """Under the name that the SDK knows."""
+        begin = chat_chunk({"role": "assistant", "content": ""})
+        folded = await chat(client_of, begin, chat_chunk({"reasoning": "Hm"}), *chat_stream("Hi")[1:])
         assert folded.first_token == 1
-        assert not folded.meter.finished
-
-    async def test_a_stream_that_ends_too_soon(self, client_of: ClientOf) -> None:
-        """Closed politely before the finish reason: the SDK does not notice, we do."""
-        assert (await chat(client_of, *chat_stream("Hel", "lo")[:3])).ending is Ending.TRUNCATED
-
-    async def test_an_answer_that_does_not_stream(self, client_of: ClientOf) -> None:
-        """The whole ChatCompletionOutput, by the same reader."""
-        call = {"id": "a", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
-        answer = await client_of(chat_answer("Hello", tool_calls=[call])).chat_completion(**ASKED)
-        folded = fold([answer])
-        assert isinstance(folded.reader, HuggingFaceReader)
-        assert (folded.tools, folded.usage) == (["weather"], USAGE)
-        assert (folded.meter.finish_reason, folded.meter.model) == ("stop", "gpt-4o-2024-08-06")
 
 
 class TestTextGeneration:
     """Text generation, token by token."""
-
-    async def test_a_whole_stream(self, client_of: ClientOf) -> None:
-        """The last token has the details, and is no text."""
-        folded = await generate(client_of, *generated_stream("Hel", "lo"))
-        assert isinstance(folded.reader, HuggingFaceReader)
-        assert type(folded.chunks[0]).__name__ == "TextGenerationStreamOutput"
-        assert HuggingFaceReader().read(folded.chunks[0]) is CONTENT
-        assert (folded.first_token, folded.usage) == (0, TokenUsage(19, 12, 7))
-        assert folded.meter.finish_reason == "eos_token"
-        assert folded.ending is Ending.COMPLETED
-
-    async def test_a_special_token_is_not_the_first_token(self, client_of: ClientOf) -> None:
-        """Nobody sees it."""
-        begin = generated_token("<s>", special=True)
-        assert (await generate(client_of, begin, *generated_stream("Hi"))).first_token == 1
-
-    async def test_a_stream_that_ends_too_soon(self, client_of: ClientOf) -> None:
-        """Before the details."""
-        assert (await generate(client_of, *generated_stream("Hel", "lo")[:2])).ending is Ending.TRUNCATED
-
-    async def test_an_error_in_mid_stream(self, client_of: ClientOf) -> None:
-        """The SDK raises; what had come by then has been read."""
-        client = client_of([generated_token("Hel"), {"error": "no", "error_type": "generation"}])
-        folded = Folded()
-        with pytest.raises(huggingface_hub.errors.GenerationError):
-            await fold_stream(await client.text_generation("Hi", stream=True, details=True), folded)
-        assert (folded.first_token, folded.meter.finished) == (0, False)
 
     async def test_without_details(self, client_of: ClientOf) -> None:
         """The SDK hands out plain text then."""

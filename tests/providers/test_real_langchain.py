@@ -1,15 +1,12 @@
-"""LangChain and LangGraph themselves, over a server in memory: what was served is what LaunchDarkly gets."""
+"""What is special to LangChain, and all of LangGraph; the rest is in ``test_real_sdks``."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
-import anthropic
 import openai
 import pytest
-from fake_http import FakeServer, broken_connection
 from frameworks import (
     USAGE,
     chat_calls,
@@ -20,26 +17,19 @@ from frameworks import (
     loop_of_chats,
     loop_of_responses,
     message_calls,
-    message_done,
-    message_start,
     of_call,
     response_calls,
 )
 from recorded import (
     chat_answer,
     chat_stream,
-    message,
     message_stream,
-    message_text_block,
-    response,
     response_stream,
-    response_text_item,
 )
 from tracked import Tracked, new_run, tracked_call, tracked_stream
 
-from ldtrack.core.reading import CONTENT
 from ldtrack.core.values import Ending, Outcome, TokenUsage
-from ldtrack.providers import LangChainReader, LangGraphReader
+from ldtrack.providers import LangGraphReader
 
 why = "the frameworks are a test group of their own: their lowest versions need newer SDKs than ours"
 pytest.importorskip("langchain_openai", reason=why)
@@ -93,59 +83,22 @@ class TestModels:
     """A chat model by itself."""
 
     @pytest.mark.parametrize(
-        ("model", "first_token", "usage", "tools", "reason", "answered_by"),
+        "model",
         [
-            pytest.param(
-                lambda: langchain_openai_model(chat_stream("Hel", "lo")),
-                *(1, USAGE, [], "stop", "gpt-4o-2024-08-06"),
-                id="chat",
-            ),
-            pytest.param(
-                lambda: langchain_openai_model(chat_calls("Bern", "Rom")),
-                *(1, USAGE, ["weather", "weather"], "tool_calls", "gpt-4o-2024-08-06"),
-                id="chat, parallel tools",
-            ),
-            pytest.param(
-                lambda: langchain_openai_model(chat_stream("Hi", usage=None)),
-                *(1, None, [], "stop", "gpt-4o-2024-08-06"),
-                id="chat, no usage",
-            ),
-            pytest.param(
-                lambda: langchain_openai_model(response_stream("Hel", "lo"), use_responses_api=True),
-                *(2, USAGE, [], "completed", "gpt-4o-2024-08-06"),
-                id="responses",
-            ),
-            pytest.param(
-                lambda: langchain_openai_model(response_calls("Bern", "Rom"), use_responses_api=True),
-                *(1, USAGE, ["weather", "weather"], "completed", "gpt-4o-2024-08-06"),
-                id="responses, parallel tools",
-            ),
-            pytest.param(
-                lambda: langchain_anthropic_model(
-                    [message_start(), *message_text_block(0, "Hel", "lo"), *message_done()]
-                ),
-                *(1, MESSAGE_USAGE, [], "end_turn", "claude-sonnet-4-20250514"),
-                id="messages",
-            ),
-            pytest.param(
-                lambda: langchain_anthropic_model(message_calls("Bern", "Rom")),
-                *(1, MESSAGE_USAGE, ["weather", "weather"], "tool_use", "claude-sonnet-4-20250514"),
-                id="messages, parallel tools",
-            ),
+            lambda: langchain_openai_model(chat_stream("Hel", "lo")),
+            lambda: langchain_openai_model(chat_calls("Bern", "Rom")),
+            lambda: langchain_openai_model(chat_stream("Hi", usage=None)),
+            lambda: langchain_openai_model(response_stream("Hel", "lo"), use_responses_api=True),
+            lambda: langchain_openai_model(response_calls("Bern", "Rom"), use_responses_api=True),
+            lambda: langchain_anthropic_model(message_calls("Bern", "Rom")),
         ],
+        ids=["chat", "chat, tools", "chat, no usage", "responses", "responses, tools", "messages, tools"],
     )
-    async def test_a_whole_stream(
-        self, model: Any, *, first_token: int, usage: Any, tools: Any, reason: str, answered_by: str
-    ) -> None:
-        """First token, usage, calls, finish reason and model; usage is what adding the chunks gives."""
+    async def test_chunks_are_added_as_langchain_does(self, model: Any) -> None:
+        """Usage and calls are those of the message that LangChain itself makes of all chunks."""
         tracked, whole = await streamed(model())
-        assert tracked.first_token == first_token
-        assert tracked.usage == usage == usage_of(whole)
-        assert tracked.tools == tools == [call["name"] for call in whole.tool_calls]
-        summary = tracked.summary
-        assert (summary.finish_reason, summary.answered_by) == (reason, answered_by)
-        assert (summary.ending, summary.outcome) == (Ending.COMPLETED, Outcome.SUCCESS)
-        assert not summary.refused
+        assert tracked.usage == usage_of(whole)
+        assert tracked.tools == [call["name"] for call in whole.tool_calls]
 
     async def test_usage_that_leaves_the_input_out_at_the_end(self) -> None:
         """LangChain reads only the end of a message; what it does not know, nobody adds."""
@@ -153,56 +106,6 @@ class TestModels:
         assert tracked.usage is not None
         assert tracked.usage.output == whole.usage_metadata["output_tokens"] == 7
         assert tracked.usage.input == whole.usage_metadata["input_tokens"]
-
-    async def test_the_common_chunk_is_the_shared_reading(self) -> None:
-        """The short way is taken for real chunks, of both providers."""
-        for model in (
-            langchain_openai_model(chat_stream("Hel", "lo")),
-            langchain_anthropic_model(message_stream("Hel", "lo")),
-        ):
-            chunks = [chunk async for chunk in model.astream("Hi")]
-            assert [LangChainReader().read(chunk) for chunk in chunks[1:3]] == [CONTENT, CONTENT]
-            assert LangChainReader().read(chunks[1]) is CONTENT
-
-    @pytest.mark.parametrize(
-        ("model", "usage", "tools", "reason"),
-        [
-            pytest.param(lambda: langchain_openai_model(chat_answer("Hi")), USAGE, [], "stop", id="chat"),
-            pytest.param(
-                lambda: langchain_openai_model(chat_calls_answer("Bern", "Rom")),
-                *(USAGE, ["weather", "weather"], "tool_calls"),
-                id="chat, parallel tools",
-            ),
-            pytest.param(
-                lambda: langchain_openai_model(
-                    response("completed", response_text_item("Hi")), use_responses_api=True
-                ),
-                *(USAGE, [], "completed"),
-                id="responses",
-            ),
-            pytest.param(
-                lambda: langchain_anthropic_model(
-                    message(
-                        {"type": "text", "text": "Hi"},
-                        {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Bern"}},
-                        stop_reason="tool_use",
-                    )
-                ),
-                *(TokenUsage(13, 12, 1, cached_input=4), ["weather"], "tool_use"),
-                id="messages",
-            ),
-        ],
-    )
-    async def test_an_answer_that_does_not_stream(
-        self, model: Any, usage: TokenUsage, tools: list[str], reason: str
-    ) -> None:
-        """The whole message."""
-        tracked = await tracked_call(model().ainvoke("Hi"))
-        assert tracked.usage == usage == usage_of(tracked.chunks[0])
-        assert tracked.tools == tools
-        assert tracked.summary.finish_reason == reason
-        assert tracked.summary.answered_by is not None
-        assert tracked.summary.outcome is Outcome.SUCCESS
 
     @pytest.mark.filterwarnings("ignore:Unexpected type for token usage")
     async def test_a_result_that_callbacks_see(self) -> None:
@@ -230,69 +133,6 @@ class TestModels:
         assert not any(chunk.content for chunk in streamed_one.chunks)
         assert not streamed_one.summary.refused
         assert streamed_one.usage == USAGE
-
-    @pytest.mark.parametrize(
-        "model",
-        [
-            lambda: langchain_openai_model(chat_stream("Hm", finish_reason="content_filter")),
-            lambda: langchain_anthropic_model(
-                [message_start(), *message_text_block(0, "Hm"), *message_done("refusal")]
-            ),
-        ],
-        ids=["chat", "messages"],
-    )
-    async def test_a_stop_by_a_filter(self, model: Any) -> None:
-        """The finish reason says so, and it is no failure."""
-        tracked = await tracked_stream(model().astream("Hi"))
-        assert tracked.summary.refused
-        assert tracked.summary.outcome is Outcome.SUCCESS
-
-    async def test_an_error_in_mid_stream(self) -> None:
-        """It passes, and the run failed with what was seen before."""
-        events = [*chat_stream("Hel")[:2], {"error": {"message": "overloaded", "code": 503}}]
-        tracked = await new_run()
-        with pytest.raises(openai.APIError, match="overloaded"):
-            await tracked_stream(langchain_openai_model(events).astream("Hi"), into=tracked)
-        assert tracked.first_token == 1
-        assert tracked.summary.outcome is Outcome.ERROR
-
-    async def test_a_connection_that_breaks(self) -> None:
-        """The SDK's or the HTTP library's own error."""
-        events: list[Any] = [message_start(), *message_text_block(0, "Hel")[:2], broken_connection(anthropic)]
-        tracked = await new_run()
-        with pytest.raises((anthropic.APIConnectionError, type(broken_connection(anthropic)))):
-            await tracked_stream(langchain_anthropic_model(events).astream("Hi"), into=tracked)
-        assert tracked.first_token == 1
-        assert tracked.summary.ending is Ending.FAILED
-
-    async def test_closing_early(self) -> None:
-        """What was read before counts, and the run is cancelled."""
-        model = langchain_openai_model(chat_stream("Hel", "lo"))
-        tracked = await tracked_stream(model.astream("Hi"), until=2)
-        assert tracked.first_token == 1
-        assert tracked.summary.outcome is Outcome.CANCELLED
-        assert tracked.usage is None
-
-    async def test_cancellation(self) -> None:
-        """A task that is cancelled while the model is silent."""
-        silent = asyncio.Event()
-        server = FakeServer([*chat_stream("Hel")[:2], silent, *chat_stream("lo")[2:]])
-        tracked = await new_run()
-        seen = asyncio.Event()
-
-        async def chunks() -> AsyncIterator[Any]:
-            async for chunk in langchain_openai_model(server=server).astream("Hi"):
-                yield chunk
-                if chunk.content:
-                    seen.set()
-
-        reading = asyncio.create_task(tracked_stream(chunks(), into=tracked))
-        await seen.wait()
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-        assert tracked.summary.ending is Ending.CANCELLED
-        assert tracked.first_token == 1
 
 
 LOOPS = pytest.mark.parametrize(

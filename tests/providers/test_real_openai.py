@@ -1,4 +1,4 @@
-"""The openai package itself, over a transport in memory: what was served is what is read."""
+"""What is special to the openai package; what it has in common with others is in ``test_real_sdks``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pydantic
 import pytest
-from fake_http import FakeServer, azure_client, broken_connection, openai_client
+from fake_http import openai_client
 from folding import Folded, fold, fold_stream
 from recorded import (
     CHAT_USAGE,
@@ -21,12 +21,11 @@ from recorded import (
     response_event,
     response_function_item,
     response_stream,
-    response_text_item,
 )
 
 from ldtrack.core.reading import CONTENT
 from ldtrack.core.values import Ending, TokenUsage
-from ldtrack.providers import OpenAIChatReader, OpenAIResponsesReader
+from ldtrack.providers import OpenAIChatReader
 
 USAGE = TokenUsage(19, 12, 7, cached_input=4, reasoning=3)
 ASKED: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
@@ -53,21 +52,6 @@ async def respond(*events: Any) -> Folded:
 class TestChat:
     """Chat Completions."""
 
-    async def test_a_whole_stream(self) -> None:
-        """Role, texts, finish reason and usage, as the SDK's own objects."""
-        folded = await chat(*chat_stream("Hel", "lo"))
-        assert isinstance(folded.reader, OpenAIChatReader)
-        assert type(folded.chunks[0]).__name__ == "ChatCompletionChunk"
-        assert folded.first_token == 1
-        assert folded.usage == USAGE
-        assert folded.ending is Ending.COMPLETED
-
-    async def test_the_common_chunk_is_the_shared_reading(self) -> None:
-        """The short way is taken for the SDK's objects."""
-        folded = await chat(*chat_stream("Hel", "lo"))
-        assert [OpenAIChatReader().read(chunk) for chunk in folded.chunks[1:3]] == [CONTENT, CONTENT]
-        assert OpenAIChatReader().read(folded.chunks[1]) is CONTENT
-
     async def test_the_common_chunk_takes_the_short_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nothing else of the SDK's objects is looked at."""
         folded = await chat(*chat_stream("Hel", "lo"))
@@ -76,123 +60,16 @@ class TestChat:
         with pytest.raises(TypeError):
             OpenAIChatReader().read(folded.chunks[-1])
 
-    async def test_without_usage(self) -> None:
-        """Not asked for, not sent, not invented."""
-        folded = await chat(*chat_stream("Hello", usage=None))
-        assert folded.usage is None
-        assert folded.ending is Ending.COMPLETED
-
-    async def test_tool_calls_split_over_deltas(self) -> None:
-        """Two calls of one tool and one of another, their arguments in pieces."""
-        deltas = [
-            {"role": "assistant", "content": None},
-            chat_tool_delta(0, id="call_a", name="weather"),
-            chat_tool_delta(0, arguments='{"city":'),
-            chat_tool_delta(0, arguments='"Bern"}'),
-            chat_tool_delta(1, id="call_b", name="weather"),
-            chat_tool_delta(1, arguments="{}"),
-            chat_tool_delta(2, id="call_c", name="search", arguments="{}"),
-        ]
-        end = chat_chunk(finish_reason="tool_calls")
-        folded = await chat(*map(chat_chunk, deltas), end, chat_chunk(usage=CHAT_USAGE), "[DONE]")
-        assert folded.tools == ["weather", "weather", "search"]
-        assert folded.first_token == 1
-        assert folded.usage == USAGE
-
-    async def test_a_refusal(self) -> None:
-        """The model's refusal is what the user waits for."""
-        folded = await chat(
-            chat_chunk({"role": "assistant", "content": None, "refusal": ""}),
-            chat_chunk({"refusal": "I'm sorry"}),
-            chat_chunk(finish_reason="stop"),
-            "[DONE]",
-        )
-        assert folded.first_token == 1
-        assert folded.ending is Ending.COMPLETED
-
-    async def test_reasoning_that_openai_does_not_know(self) -> None:
-        """Fields of other services reach us through the SDK's objects as extras."""
-        folded = await chat(
-            chat_chunk({"role": "assistant", "content": ""}),
-            chat_chunk({"content": None, "reasoning_content": "Hm"}),
-            chat_chunk({"content": "Hi"}),
-            chat_chunk(finish_reason="stop"),
-        )
-        assert folded.first_token == 1
-
-    async def test_azure_s_opening(self) -> None:
-        """No id, no name, no choices: recognised by its type, and not the first token."""
-        opening = {
-            "id": "",
-            "object": "",
-            "created": 0,
-            "model": "",
-            "choices": [],
-            "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}],
-        }
-        client = azure_client([opening, *chat_stream("Hello")])
-        folded = await fold_stream(await client.chat.completions.create(**ASKED, stream=True))
-        assert isinstance(folded.reader, OpenAIChatReader)
-        assert folded.first_token == 2
-        assert folded.usage == USAGE
-
-    async def test_an_error_in_mid_stream(self) -> None:
-        """The SDK raises; what had come by then has been read."""
-        client = openai_client([*chat_stream("Hel")[:2], {"error": {"message": "overloaded", "code": 503}}])
-        stream = await client.chat.completions.create(**ASKED, stream=True)
-        folded = Folded()
-        with pytest.raises(openai.APIError, match="overloaded"):
-            await fold_stream(stream, folded)
-        assert folded.first_token == 1
-        assert not folded.meter.finished
-
-    async def test_a_stream_that_ends_too_soon(self) -> None:
-        """The connection was closed politely before the finish reason: the SDK does not notice, we do."""
-        folded = await chat(*chat_stream("Hel", "lo")[:3])
-        assert len(folded.chunks) == 3
-        assert folded.ending is Ending.TRUNCATED
-
-    async def test_a_connection_that_breaks(self) -> None:
-        """The SDK raises its own error."""
-        client = openai_client([*chat_stream("Hel")[:2], broken_connection(openai)])
-        stream = await client.chat.completions.create(**ASKED, stream=True)
-        folded = Folded()
-        with pytest.raises((openai.APIConnectionError, type(broken_connection(openai)))):
-            await fold_stream(stream, folded)
-        assert folded.first_token == 1
-
-    async def test_closing_early(self) -> None:
-        """What was read before counts, and the server sees the connection closed."""
-        server = FakeServer(chat_stream("Hel", "lo"))
-        stream = await openai_client(server=server).chat.completions.create(**ASKED, stream=True)
-        folded = Folded()
-        async for chunk in stream:
-            folded.add(chunk)
-            if folded.first_token is not None:
-                break
-        await stream.close()
-        assert folded.meter.ending_when_closed() is Ending.CLOSED_EARLY
-        assert (server.sent, server.closed) == (2, 1)
-
     @pytest.mark.parametrize(
         ("beside", "tools"),
         [
             ({}, []),
-            (
-                {
-                    "tool_calls": [
-                        {"id": "a", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
-                        {"id": "b", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
-                    ]
-                },
-                ["weather", "weather"],
-            ),
             ({"function_call": {"name": "weather", "arguments": "{}"}}, ["weather"]),
         ],
-        ids=["text", "tools", "legacy"],
+        ids=["text", "legacy"],
     )
-    async def test_an_answer_that_does_not_stream(self, beside: Any, tools: list[str]) -> None:
-        """The whole ChatCompletion, by the same reader."""
+    async def test_other_answers(self, beside: Any, tools: list[str]) -> None:
+        """A text alone, and a function called as it was before there were tools."""
         answer = await openai_client(chat_answer("Hello", **beside)).chat.completions.create(**ASKED)
         folded = fold([answer])
         assert isinstance(folded.reader, OpenAIChatReader)
@@ -253,15 +130,6 @@ class TestChat:
 class TestResponses:
     """Responses."""
 
-    async def test_a_whole_stream(self) -> None:
-        """Preamble, deltas, and the response again at the end with its usage."""
-        folded = await respond(*response_stream("Hel", "lo"))
-        assert isinstance(folded.reader, OpenAIResponsesReader)
-        assert type(folded.chunks[0]).__name__ == "ResponseCreatedEvent"
-        assert folded.first_token == 4
-        assert folded.usage == USAGE
-        assert folded.ending is Ending.COMPLETED
-
     async def test_tool_calls(self) -> None:
         """A reasoning item, a function twice and a built-in tool: each call once, as the SDK's objects."""
         first, second = response_function_item(1), response_function_item(2)
@@ -295,32 +163,6 @@ class TestResponses:
     async def test_how_it_ends(self, end: str, ending: Ending) -> None:
         """Cut short by a limit is an end; failed is a failure."""
         assert (await respond(*response_stream("Hi", end=end))).ending is ending
-
-    async def test_an_error_event(self) -> None:
-        """The SDK hands it on as an event, so nothing raises; it is a failure all the same."""
-        error = {
-            "type": "error",
-            "code": "server_error",
-            "message": "no",
-            "param": None,
-            "sequence_number": 9,
-        }
-        folded = await respond(*response_stream("Hel")[:5], error)
-        assert len(folded.chunks) == 6
-        assert folded.ending is Ending.FAILED
-
-    async def test_a_stream_that_ends_too_soon(self) -> None:
-        """Closed politely before the final response."""
-        assert (await respond(*response_stream("Hel", "lo")[:-1])).ending is Ending.TRUNCATED
-
-    async def test_an_answer_that_does_not_stream(self) -> None:
-        """The whole Response, by the same reader."""
-        served = response("completed", response_text_item("Hi"), response_function_item())
-        folded = fold([await openai_client(served).responses.create(model="gpt-4o", input="Hi")])
-        assert isinstance(folded.reader, OpenAIResponsesReader)
-        assert folded.tools == ["get_weather"]
-        assert folded.usage == USAGE
-        assert folded.meter.finished
 
     async def test_a_failed_answer_that_does_not_stream(self) -> None:
         """A response may come back as failed."""

@@ -1,15 +1,14 @@
-"""OpenAI's Agents SDK itself, over a server in memory: what was served is what LaunchDarkly gets."""
+"""What is special to OpenAI's Agents SDK; what it has in common with others is in ``test_real_sdks``."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
 import pytest
-from fake_http import FakeServer, broken_connection
+from fake_http import FakeServer
 from frameworks import (
     USAGE,
     agents_sdk_model,
@@ -76,16 +75,6 @@ class TestStreams:
         assert (tracked.summary.ending, tracked.summary.outcome) == (Ending.COMPLETED, Outcome.SUCCESS)
         assert not tracked.summary.refused
 
-    @LOOPS
-    async def test_two_model_calls(self, served: Any, responses: bool) -> None:
-        """Usage is summed over them, also where the SDK gives all of them one id."""
-        tracked = await tracked_stream(events_of(agent(*served("Bern", "Rom"), responses=responses)))
-        self.check(tracked)
-        assert tracked.first_token is not None
-        assert tracked.chunks[tracked.first_token].data.type == "response.output_item.added"
-        model = "gpt-4o-2024-08-06" if responses else "gpt-4o"  # of chat completions it keeps what was asked
-        assert tracked.summary.answered_by == model
-
     async def test_the_preamble_is_no_token(self) -> None:
         """The first delta is, and it is the shared reading."""
         tracked = await tracked_stream(events_of(agent(response_stream("Hel", "lo"))))
@@ -118,12 +107,6 @@ class TestStreams:
         assert tracked.tools == ["transfer_to_forecaster"]
         assert tracked.usage == USAGE + USAGE
         assert "agent_updated_stream_event" in {event.type for event in tracked.chunks}
-
-    async def test_without_usage(self) -> None:
-        """Not sent, not invented."""
-        tracked = await tracked_stream(events_of(agent(chat_stream("Hi", usage=None), responses=False)))
-        assert tracked.usage is None
-        assert tracked.summary.outcome is Outcome.SUCCESS
 
     @pytest.mark.parametrize("responses", [True, False], ids=["responses", "chat"])
     async def test_a_refusal(self, responses: bool) -> None:
@@ -169,14 +152,6 @@ class TestStreams:
             await tracked_stream(events_of(agent(events)), into=tracked)
         assert tracked.summary.ending is Ending.FAILED
 
-    async def test_a_connection_that_breaks(self) -> None:
-        """The SDK's or the HTTP library's own error; older versions raise it before what came till then."""
-        events = [*response_stream("Hel")[:5], broken_connection(openai)]
-        tracked = await new_run()
-        with pytest.raises((openai.APIError, type(broken_connection(openai)))):
-            await tracked_stream(events_of(agent(events)), into=tracked)
-        assert tracked.summary.ending is Ending.FAILED
-
     async def test_closing_between_two_calls(self) -> None:
         """The end of the first call is not the end of the run."""
         tracked = await new_run()
@@ -200,47 +175,9 @@ class TestStreams:
             await stream.aclose()
         assert tracked.summary.outcome is Outcome.SUCCESS
 
-    async def test_cancellation(self) -> None:
-        """A task that is cancelled while the model is silent."""
-        silent, seen = asyncio.Event(), asyncio.Event()
-        server = FakeServer([*response_stream("Hel")[:5], silent])
-        result = sdk.Runner.run_streamed(agent(server=server), "Hi")
-        tracked = await new_run()
-
-        async def events() -> AsyncIterator[Any]:
-            async for event in result.stream_events():
-                yield event
-                if event.type == "raw_response_event" and event.data.type == "response.output_text.delta":
-                    seen.set()
-
-        reading = asyncio.create_task(tracked_stream(events(), into=tracked))
-        await seen.wait()
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-        result.cancel()
-        silent.set()
-        assert tracked.summary.ending is Ending.CANCELLED
-        assert tracked.first_token is not None
-
 
 class TestResults:
     """Runs that do not stream, and results that are observed."""
-
-    @pytest.mark.parametrize(
-        ("answers", "responses"),
-        [
-            ((chat_calls_answer("Bern", "Rom"), chat_answer("Sunny")), False),
-            (tuple(stream[-1]["response"] for stream in loop_of_responses("Bern", "Rom")), True),
-        ],
-        ids=["chat", "responses"],
-    )
-    async def test_a_result(self, answers: Any, responses: bool) -> None:
-        """All of its model calls."""
-        tracked = await tracked_call(sdk.Runner.run(agent(*answers, responses=responses), "Hi"))
-        assert tracked.usage == USAGE + USAGE
-        assert tracked.tools == ["weather", "weather"]
-        assert tracked.summary.outcome is Outcome.SUCCESS
 
     async def test_a_streamed_result_that_is_observed(self) -> None:
         """For those who read its events elsewhere."""

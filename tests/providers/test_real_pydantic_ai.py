@@ -1,15 +1,12 @@
-"""Pydantic AI itself, over a server in memory: what was served is what LaunchDarkly gets."""
+"""What is special to Pydantic AI; what it has in common with others is in ``test_real_sdks``."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-import openai
 import pytest
-from fake_http import FakeServer, broken_connection
 from frameworks import (
     USAGE,
     chat_calls,
@@ -23,8 +20,7 @@ from frameworks import (
 from recorded import chat_answer, chat_chunk, chat_stream, chat_tool_delta, response_stream
 from tracked import new_run, tracked_call, tracked_stream
 
-from ldtrack.core.reading import CONTENT
-from ldtrack.core.values import Ending, Outcome
+from ldtrack.core.values import Outcome
 from ldtrack.providers import PydanticAIReader, ReaderRegistry
 
 why = "the frameworks are a test group of their own: they need newer SDKs than our lowest"
@@ -58,11 +54,6 @@ async def events_of(asked: Any) -> AsyncIterator[Any]:
             yield event
 
 
-def events_as_handed_out(asked: Any) -> Any:
-    """The same without anything of ours in between: a stream, or the manager of one."""
-    return asked.run_stream_events("Hi")
-
-
 LOOPS = pytest.mark.parametrize(
     ("served", "responses"), [(loop_of_chats, False), (loop_of_responses, True)], ids=["chat", "responses"]
 )
@@ -70,27 +61,6 @@ LOOPS = pytest.mark.parametrize(
 
 class TestRuns:
     """An agent's runs: their events, steps and results."""
-
-    @LOOPS
-    async def test_the_events_of_two_model_calls(self, served: Any, responses: bool) -> None:
-        """Two tools at once in between: each call once, usage of both, and the last one's finish."""
-        source = events_as_handed_out(agent(*served("Bern", "Rom"), responses=responses))
-        tracked = await tracked_stream(source)
-        assert tracked.first_token == 0
-        assert tracked.usage == USAGE + USAGE
-        assert tracked.tools == ["weather", "weather"]
-        summary = tracked.summary
-        assert summary.finish_reason == ("completed" if responses else "stop")
-        assert summary.answered_by == "gpt-4o-2024-08-06"
-        assert (summary.ending, summary.outcome) == (Ending.COMPLETED, Outcome.SUCCESS)
-        assert not summary.refused
-
-    async def test_the_common_event_is_the_shared_reading(self) -> None:
-        """A delta of text makes no objects, and a start without a text is not content."""
-        events = [event async for event in events_of(agent(chat_stream("Hel", "lo")))]
-        deltas = [event for event in events if event.event_kind == "part_delta"]
-        assert deltas
-        assert all(PydanticAIReader().read(event) is CONTENT for event in deltas)
 
     @LOOPS
     async def test_the_steps_of_an_agent_that_is_iterated_over(self, served: Any, responses: bool) -> None:
@@ -108,13 +78,6 @@ class TestRuns:
         tracked = await tracked_stream(steps())
         assert tracked.usage == USAGE + USAGE
         assert tracked.tools == ["weather", "weather"]
-
-    async def test_a_result(self) -> None:
-        """That of a run that did not stream."""
-        tracked = await tracked_call(agent(chat_calls_answer("Bern", "Rom"), chat_answer("Sunny")).run("Hi"))
-        assert tracked.usage == USAGE + USAGE
-        assert tracked.tools == ["weather", "weather"]
-        assert (tracked.summary.finish_reason, tracked.summary.answered_by) == ("stop", "gpt-4o-2024-08-06")
 
     async def test_history_is_not_counted_again(self) -> None:
         """Messages of earlier turns were counted when they happened."""
@@ -149,19 +112,6 @@ class TestRuns:
         assert tracked.tools == []
         assert tracked.usage == USAGE
 
-    async def test_usage_that_was_not_reported(self) -> None:
-        """Nothing is not a report of nothing."""
-        tracked = await tracked_stream(events_of(agent(chat_stream("Hi", usage=None))))
-        assert tracked.usage is None
-        assert tracked.summary.outcome is Outcome.SUCCESS
-
-    async def test_a_stop_by_a_filter(self) -> None:
-        """The finish reason says so, and it is no failure."""
-        tracked = await tracked_stream(events_of(agent(chat_stream("Hm", finish_reason="content_filter"))))
-        assert tracked.summary.refused
-        assert tracked.summary.outcome is Outcome.SUCCESS
-        assert tracked.summary.finish_reason == "content_filter"
-
     async def test_an_error_in_the_second_call(self) -> None:
         """It passes; the calls that were named are kept, usage comes only with a result."""
         broken = [*chat_stream("Sun")[:2], {"error": {"message": "overloaded", "code": 503}}]
@@ -171,16 +121,6 @@ class TestRuns:
         assert tracked.tools == ["weather"]
         assert tracked.usage is None
         assert tracked.summary.outcome is Outcome.ERROR
-
-    async def test_a_connection_that_breaks(self) -> None:
-        """The SDK's, the package's or the HTTP library's own error."""
-        events = [*chat_stream("Hel")[:2], broken_connection(openai)]
-        tracked = await new_run()
-        errors = (openai.APIError, type(broken_connection(openai)), pydantic_ai.exceptions.AgentRunError)
-        with pytest.raises(errors):
-            await tracked_stream(events_of(agent(events)), into=tracked)
-        assert tracked.first_token == 0
-        assert tracked.summary.ending is Ending.FAILED
 
     async def test_closing_early(self) -> None:
         """The end of the first model call is not the end of the run."""
@@ -205,25 +145,6 @@ class TestRuns:
             await stream.aclose()
         assert tracked.summary.outcome is Outcome.SUCCESS
         assert tracked.usage == USAGE
-
-    async def test_cancellation(self) -> None:
-        """A task that is cancelled while the model is silent."""
-        silent, seen = asyncio.Event(), asyncio.Event()
-        server = FakeServer([*chat_stream("Hel")[:2], silent])
-        asked = pydantic_ai.Agent(pydantic_ai_model(server=server))
-        tracked = await new_run()
-
-        async def events() -> AsyncIterator[Any]:
-            async for event in events_of(asked):
-                seen.set()
-                yield event
-
-        reading = asyncio.create_task(tracked_stream(events(), into=tracked))
-        await seen.wait()
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-        assert tracked.summary.ending is Ending.CANCELLED
 
 
 class TestResponses:
