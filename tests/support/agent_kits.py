@@ -13,7 +13,7 @@ import openai
 from fake_http import broken_connection, openai_client
 from frameworks import of_call
 from recorded import response, response_event, response_function_item, response_stream, response_text_item
-from runner_kits import Asks, Broken, OpenAIKit, Turn
+from runner_kits import Asks, Broken, OpenAIKit, Turn, langchain_models
 
 from ldtrack.providers.runners.openai_agents import OpenAIAgentsRunners
 
@@ -102,21 +102,9 @@ class LangGraphAgentKit(OpenAIKit):
 
     @property
     def factory(self) -> Any:
-        import pydantic
-        from langchain_openai import ChatOpenAI
-
         from ldtrack.providers.runners.langgraph import LangGraphRunners
 
-        def make(config: Any) -> Any:
-            return ChatOpenAI(
-                model=config.model.name,
-                api_key=pydantic.SecretStr("none"),
-                base_url="http://fake",
-                http_async_client=self.server.client_for(openai),
-                max_retries=0,
-            )
-
-        return LangGraphRunners(make)
+        return LangGraphRunners(langchain_models(self.server))
 
 
 AGENT_KITS: tuple[type[OpenAIKit], ...] = (AgentsOnChat, AgentsOnResponses, LangGraphAgentKit)

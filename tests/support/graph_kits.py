@@ -13,11 +13,10 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import openai
 from agent_kits import AgentsOnChat, AgentsOnResponses
 from fake_http import FakeServer, openai_client
 from ldclient import Context
-from runner_kits import Asks, OpenAIKit
+from runner_kits import Asks, OpenAIKit, langchain_models
 
 from ldtrack import AIClient
 from ldtrack.testing import Recording, recording
@@ -197,22 +196,8 @@ class LangGraphKit(GraphKit):
     parallel = True
 
     def factory(self, **options: Any) -> Any:
-        import pydantic
-        from langchain_openai import ChatOpenAI
-
-        http_client = self.server.client_for(openai)
-
-        def make(config: Any) -> Any:
-            return ChatOpenAI(
-                model=config.model.name,
-                api_key=pydantic.SecretStr("none"),
-                base_url="http://fake",
-                http_async_client=http_client,
-                max_retries=0,
-            )
-
         module = importlib.import_module("ldtrack.providers.runners.langgraph")
-        return module.LangGraphRunners(make, **options)
+        return module.LangGraphRunners(langchain_models(self.server), **options)
 
 
 class AgentsChatKit(GraphKit):

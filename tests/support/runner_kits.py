@@ -7,7 +7,7 @@ provider would send; the provider's own package is in between.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anthropic
@@ -34,7 +34,7 @@ from ldtrack.providers.runners.langchain import LangChainRunners
 from ldtrack.providers.runners.openai import OpenAIRunners
 from ldtrack.testing import FakeRunners
 
-__all__ = ["KITS", "TOOL_KITS", "Asks", "Broken", "Kit", "Turn"]
+__all__ = ["KITS", "TOOL_KITS", "Asks", "Broken", "Kit", "Turn", "langchain_models"]
 
 
 @attrs.frozen
@@ -81,13 +81,23 @@ class Kit:
         raise NotImplementedError
 
 
-class OpenAIKit(Kit):
-    name = "openai"
-    error = openai.APIConnectionError
+class ServedKit(Kit):
+    """A provider whose own package is asked, over an HTTP transport in memory."""
 
     def __init__(self, turns: Sequence[Turn], *, streams: bool = False) -> None:
         super().__init__(turns, streams=streams)
         self.server = FakeServer(*map(self._stream if streams else self._answer, turns))
+
+    def _answer(self, turn: Turn) -> Any:
+        raise NotImplementedError
+
+    def _stream(self, turn: Turn) -> Any:
+        raise NotImplementedError
+
+
+class OpenAIKit(ServedKit):
+    name = "openai"
+    error = openai.APIConnectionError
 
     @property
     def factory(self) -> Any:
@@ -133,33 +143,37 @@ class OpenAIKit(Kit):
         return chat_stream(*_halves(turn))
 
 
+def langchain_models(server: FakeServer) -> Callable[[Any], Any]:
+    """What makes LangChain's model for a config, over this server."""
+    from langchain_openai import ChatOpenAI
+
+    http_client = server.client_for(openai)
+
+    def make(config: Any) -> Any:
+        return ChatOpenAI(
+            model=config.model.name,
+            api_key=pydantic.SecretStr("none"),
+            base_url="http://fake",
+            http_async_client=http_client,
+            max_retries=0,
+        )
+
+    return make
+
+
 class LangChainKit(OpenAIKit):
     name = "langchain"
 
     @property
     def factory(self) -> Any:
         why = "the frameworks are a test group of their own: their lowest versions need newer SDKs than ours"
-        ChatOpenAI = pytest.importorskip("langchain_openai", reason=why).ChatOpenAI  # noqa: N806 - a class
-
-        def make(config: Any) -> Any:
-            return ChatOpenAI(
-                model=config.model.name,
-                api_key=pydantic.SecretStr("none"),
-                base_url="http://fake",
-                http_async_client=self.server.client_for(openai),
-                max_retries=0,
-            )
-
-        return LangChainRunners(make)
+        pytest.importorskip("langchain_openai", reason=why)
+        return LangChainRunners(langchain_models(self.server))
 
 
-class AnthropicKit(Kit):
+class AnthropicKit(ServedKit):
     name = "anthropic"
     error = anthropic.APIConnectionError
-
-    def __init__(self, turns: Sequence[Turn], *, streams: bool = False) -> None:
-        super().__init__(turns, streams=streams)
-        self.server = FakeServer(*map(self._stream if streams else self._answer, turns))
 
     @property
     def factory(self) -> Any:
