@@ -400,6 +400,13 @@ _MANAGED: Final = (
         "It would be paid for, and spoil the average.",
     ),
     Difference(
+        "cut-answers",
+        "Judges of an answer that was cut short at `max_tokens`",
+        "Score it like a whole one.",
+        "Are not asked; `result.is_cut` is true, and `error_message` says so.",
+        "Half an answer says little about the whole.",
+    ),
+    Difference(
         "judge-scores",
         "A score that is `true` or not a number",
         "`true` is 1.0, and NaN passes.",

@@ -103,6 +103,32 @@ async def a_managed_model_answers(side: Side) -> Any:
     return [shown(result), await result.evaluations, in_order(server.requests)]
 
 
+def cut(text: str) -> Any:
+    """An answer for whose end the model had no tokens left."""
+    answer = chat_answer(text)
+    answer["choices"][0]["finish_reason"] = "length"
+    return answer
+
+
+@same(flags=FLAGS)
+async def an_answer_that_was_cut_is_a_success(side: Side) -> Any:
+    with answering(cut("Once upon a")):
+        result = await run(side, "chat", "Hi")
+    return [shown(result), result.metrics.success]
+
+
+@differs(
+    "cut-answers",
+    official=[MADE, *ANSWERED, *ANSWERED, "kindness=0.75", "-> 2"],
+    ours=[MADE, *ANSWERED, "-> 1"],
+    flags=FLAGS,
+)
+async def judges_of_an_answer_that_was_cut(side: Side) -> Any:
+    with answering(cut("Once upon a"), verdict(GOOD)) as server:
+        await (await run(side, "judged", "Hi")).evaluations
+    return len(server.requests)
+
+
 @same(flags=FLAGS)
 async def a_disabled_model_is_none(side: Side) -> Any:
     makers = (side.ai.create_model, side.ai.create_agent, side.ai.create_judge)

@@ -221,24 +221,27 @@ async def test_a_form_that_langchain_has_mended_is_no_success() -> None:
         return create(*args, **{**options, "response_format": ToolStrategy(options["response_format"])})
 
     made.runner._create = with_a_tool
-    try:
-        result = await made.run("Where?", SCHEMA)
-    except Exception:  # noqa: BLE001 - it may refuse what it cannot mend
-        result = None
-    assert result is None or (result.parsed, result.success) == (None, False)
+    result = await made.run("Where?", SCHEMA)
+    assert (result.parsed, result.success) == (None, False)
     assert "generation:error" in wiped.ld.names()
 
 
-async def test_other_options_of_a_client_are_noted_as_well() -> None:
-    """The Agents SDK asks a client without retries of its own where it retries itself."""
+async def test_a_request_that_was_repeated_is_noted_as_well() -> None:
+    """For that, the Agents SDK takes a client with other options: without retries of its own."""
     agents = pytest.importorskip("agents")
-    wiped = Wiped(AgentsOnChat, asks(AgentsOnChat, False, "{}", "length"))
-    retrying = agents.RunConfig(
-        tracing_disabled=True,
-        model_settings=agents.ModelSettings(retry=agents.ModelRetrySettings(max_retries=1)),
-    )
+    gone = ConnectionError("gone")
+    wiped = Wiped(AgentsOnChat, gone, asks(AgentsOnChat, False, "{}", "length"))
+    retry = agents.ModelRetrySettings(max_retries=1, policy=agents.retry_policies.network_error())
+    retrying = agents.RunConfig(tracing_disabled=True, model_settings=agents.ModelSettings(retry=retry))
     client = openai_client(server=wiped.server)
     factory = OpenAIAgentsRunners(client, responses=False, run_config=retrying)
     wiped.ld = recording({"R": AGENT}, runners={"acme": factory})
     assert isinstance(await wiped.outcome("agent", False), CutShortError)
+    assert len(wiped.server.requests) == 2
     assert wiped.calls == []
+
+
+async def test_an_answer_without_choices_is_the_sdk_s_to_refuse() -> None:
+    """There is nothing to note of it."""
+    wiped = Wiped(AgentsOnChat, chat_answer("x") | {"choices": []})
+    assert "no choices" in str(await wiped.outcome("agent", False))

@@ -76,13 +76,16 @@ class LangGraphAgentRunner:
         if output_type is not None:
             more["response_format"] = {"title": OUTPUT_NAME, "description": "The answer.", **output_type}
         config = {"callbacks": [self._callbacks(calls)], "recursion_limit": self._limit}
-        state = await self._agent(self._model, **more).ainvoke(_state(input), config)
+        try:
+            state = await self._agent(self._model, **more).ainvoke(_state(input), config)
+        except _HalfAForm as half:
+            return RunnerResult(content=half.text, metrics=LDAIMetrics(success=False))
         parsed = state.get("structured_response")
         if parsed is None:
             return RunnerResult(content=str(state["messages"][-1].text), raw=state)
         content = json.dumps(parsed, ensure_ascii=False)
         answers = [said_in(message) for message in state["messages"] if message.type == "ai"]
-        if answers[-1].is_cut_short:  # LangChain mends what is cut, and calls it whole
+        if answers[-1].is_cut_short:
             return RunnerResult(content=content, raw=state, metrics=LDAIMetrics(success=False))
         return RunnerResult(content=content, raw=state, parsed=parsed)
 
@@ -108,6 +111,14 @@ class LangGraphAgentRunner:
         )
 
 
+class _HalfAForm(Exception):  # noqa: N818 - nobody else hears of it
+    """Ends an agent whose structured answer was cut short: LangChain would mend it, or ask again."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
 async def _whole(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
     """A model's answer, unless it asks for tools and was cut short: LangChain would call them."""
     response = await handler(request)
@@ -116,6 +127,8 @@ async def _whole(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
             said = said_in(message)
             tools = tuple(one for one in said.requests if one.name != OUTPUT_NAME)
             require_whole(said._replace(requests=tools))
+            if said.is_cut_short and said.requests:
+                raise _HalfAForm(said.text)
     return response
 
 
