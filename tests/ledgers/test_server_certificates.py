@@ -65,12 +65,16 @@ def install(server: servers.PostgresServer | servers.RedisServer, authority: tru
 def safe_postgres(
     postgres_of_session: servers.PostgresServer, authority: trustme.CA
 ) -> Iterator[servers.PostgresServer]:
-    """A server that speaks TLS, where there can be servers at all."""
-    with servers.postgres_server() as server:
-        install(server, authority, HERE)
-        server.configure(ssl="on", ssl_cert_file="tls.crt", ssl_key_file="tls.key", ssl_ca_file="tls.ca")
-        server.restart()
-        yield server
+    """The tests' own server, which speaks TLS for a while."""
+    server = postgres_of_session
+    server.ensure()
+    install(server, authority, HERE)
+    server.configure(ssl="on", ssl_cert_file="tls.crt", ssl_key_file="tls.key", ssl_ca_file="tls.ca")
+    server.restart()
+    yield server
+    server.configure(ssl="off")
+    (server.data / "pg_hba.conf").write_text(servers.HBA)
+    server.restart()
 
 
 @pytest.fixture

@@ -17,8 +17,12 @@ from servers import PostgresServer, kept, postgres_server
 
 __all__ = ["Pair", "ask", "dsn_of", "pair_of_servers"]
 
-SETTINGS = {"synchronous_standby_names": ""}
-"""What a server waits for when it begins to take writes: nobody, since nobody follows it yet."""
+SETTINGS = {
+    # When it begins to take writes nobody follows it yet.
+    "synchronous_standby_names": "",
+    # As it comes, a standby that finds nobody to follow looks again after five seconds.
+    "wal_retrieve_retry_interval": "50ms",
+}
 
 
 class StandbyServer(PostgresServer):
@@ -104,5 +108,15 @@ class Pair:
 @contextlib.contextmanager
 def pair_of_servers() -> Iterator[Pair]:
     """Two servers for as long as the block lasts, and no longer than the process."""
-    with postgres_server() as primary, kept(partial(StandbyServer, primary=primary)) as standby:
-        yield Pair(primary, standby)
+    with postgres_server() as primary:
+        # The machine stays up: what the kernel has is not lost, and that is all that any of this takes.
+        primary.configure(fsync="off")
+        ask(primary, "SELECT pg_reload_conf()")
+        with kept(partial(StandbyServer, primary=primary)) as standby:
+            pair = Pair(primary, standby)
+            try:
+                yield pair
+            finally:
+                # Without waiting for either to end as it should.
+                pair.standby.kill()
+                pair.primary.kill()
