@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["MemoryLedger", "SQLiteLedger"]
 
 # Who asks for all gets what can be had here; who asks for one of these by name is told what to install.
-if find_spec("psycopg") is not None:
+if find_spec("psycopg") is not None:  # pragma: no branch - without it in a process of its own
     __all__ += ["PostgresLedger"]
-if find_spec("redis") is not None:
+if find_spec("redis") is not None:  # pragma: no branch - as above
     __all__ += ["RedisLedger"]
 
 __getattr__ = names_on_demand(
