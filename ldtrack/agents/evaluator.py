@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -29,6 +30,8 @@ __all__ = ["Evaluations", "Evaluator", "Judging"]
 
 MakeJudge = Callable[[str], Awaitable[Judge | None]]
 """Makes the judge of that key; ``None`` if it is switched off."""
+Place = tuple[str, asyncio.AbstractEventLoop]
+"""A judge's key, and the loop in which it is being made."""
 
 
 class Evaluations:
@@ -90,6 +93,7 @@ class Evaluator:
         self._make_judge = make_judge
         self._judging = judging
         self._made: dict[str, Judge | None] = {}
+        self._making: dict[Place, asyncio.Future[Judge | None]] = {}
 
     def evaluate(self, tracker: Tracker, messages: Sequence[LDMessage], output: str) -> Evaluations:
         """Begin to judge a run's answer, in the background; the scores are recorded for that run.
@@ -138,9 +142,20 @@ class Evaluator:
             return _failure(key, str(error) or type(error).__name__)
 
     async def _judge_of(self, key: str) -> Judge | None:
+        """The judge, which is made once however many answers wait for it; cancelling the wait leaves it."""
         if key not in self._made:
-            self._made[key] = await self._make_judge(key)
+            here = key, asyncio.get_running_loop()
+            making = self._making.get(here)
+            if making is None:
+                making = self._making[here] = asyncio.ensure_future(self._make_judge(key))
+                making.add_done_callback(partial(self._was_made, here))
+            self._made[key] = await asyncio.shield(making)
         return self._made[key]
+
+    def _was_made(self, here: Place, making: asyncio.Future[Judge | None]) -> None:
+        del self._making[here]
+        if not making.cancelled():
+            making.exception()  # whoever waits for it hears of it, and there may be nobody any more
 
     async def record(self, tracker: Tracker, result: JudgeResult) -> None:
         """Record a score for the run that was judged; cancelling the wait loses nothing.

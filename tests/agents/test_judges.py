@@ -412,6 +412,55 @@ class TestFailures:
         assert scores(ld) == []
 
 
+class TestMaking:
+    """A judge is made when it is first needed."""
+
+    async def slow(self, *errors: Exception) -> tuple[ManagedModel, Recording, list[str]]:
+        """A model whose judge takes its time to be made, and how often that was begun."""
+        model, ld = await judged(FakeRunners(GOOD))
+        evaluator, made = model._evaluator, []
+        make, to_raise = evaluator._make_judge, [*errors]
+
+        async def slowly(key: str) -> Judge | None:
+            made.append(key)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            if to_raise:
+                raise to_raise.pop()
+            return await make(key)
+
+        evaluator._make_judge = slowly
+        return model, ld, made
+
+    async def test_once_for_all_answers_that_wait_for_it(self) -> None:
+        """However many: evaluating its flag and making its model may take time."""
+        model, _, made = await self.slow()
+        results = await asyncio.gather(*(model.run("Hi") for _ in range(50)))
+        verdicts = [await result.evaluations for result in results]
+        assert {verdict.score for (verdict,) in verdicts} == {0.75}
+        assert made == ["judge"]
+
+    async def test_an_error_is_everybody_s_and_the_next_answer_tries_again(self) -> None:
+        """It may be a passing one."""
+        model, _, made = await self.slow(LookupError("no flag"))
+        results = await asyncio.gather(*(model.run("Hi") for _ in range(3)))
+        verdicts = [await result.evaluations for result in results]
+        assert [verdict.error_message for (verdict,) in verdicts] == ["no flag"] * 3
+        (verdict,) = await (await model.run("Hi")).evaluations
+        assert (verdict.score, made) == (0.75, ["judge", "judge"])
+
+    async def test_giving_up_leaves_it_to_the_others(self) -> None:
+        """And nobody is told of what goes wrong once nobody waits."""
+        model, ld, made = await self.slow(LookupError("no flag"))
+        result = await model.run("Hi")
+        await asyncio.sleep(0)
+        await ld.ai.aclose(timeout=0.001)
+        await settle()
+        (verdict,) = await result.evaluations
+        assert verdict.success is False
+        assert made == ["judge"]
+
+
 class Deaf:
     """A factory of judges that swallow being cancelled so many times, and go on until they are let go."""
 
