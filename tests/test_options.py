@@ -219,15 +219,49 @@ TABLE: Table = {
 }
 CASES = [(make, options, said) for make, cases in TABLE.items() for options, said in cases]
 
-MADE_FOR_USERS = set(
-    """
-    AIAgentConfig AICompletionConfig AIJudgeConfig AgentGraphDefinition AgentGraphNode AgentGraphRunnerResult
-    Conversation Edge EndedRun Evaluations FakeRunner FlushResult GraphEvaluations GraphMetricSummary GraphRun
-    GraphTracker Judge JudgeConfiguration ManagedAgent ManagedAgentGraph ManagedGraphResult ManagedGraphStream
-    ManagedModel ManagedResult ManagedStream MetricSummary NodeAnswer NodeRun NodeText RecordedEvent Recording
-    RecordingLedger RelayStats Run RunnerResult SequentialIds Stats TrackedStream Tracker
-    """.split()
-)
+MADE_FOR_USERS = {
+    # fmt: off
+    "AIAgentConfig",
+    "AICompletionConfig",
+    "AIJudgeConfig",
+    "AgentGraphDefinition",
+    "AgentGraphNode",
+    "AgentGraphRunnerResult",
+    "Conversation",
+    "Edge",
+    "EndedRun",
+    "Evaluations",
+    "FakeRunner",
+    "FlushResult",
+    "GraphEvaluations",
+    "GraphMetricSummary",
+    "GraphRun",
+    "GraphTracker",
+    "Judge",
+    "JudgeConfiguration",
+    "ManagedAgent",
+    "ManagedAgentGraph",
+    "ManagedGraphResult",
+    "ManagedGraphStream",
+    "ManagedModel",
+    "ManagedResult",
+    "ManagedStream",
+    "MetricSummary",
+    "NodeAnswer",
+    "NodeRun",
+    "NodeText",
+    "RecordedEvent",
+    "Recording",
+    "RecordingLedger",
+    "RelayStats",
+    "Run",
+    "RunnerResult",
+    "SequentialIds",
+    "Stats",
+    "TrackedStream",
+    "Tracker",
+    # fmt: on
+}
 """What the library hands out, what takes no options, and what only somebody who writes a runner makes."""
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Scribe"]
 
 _new = tuple.__new__
+_ANONYMOUS: Final = '"anonymous":true'
 
 _MEMORY: Final = 8_000_000
 """In how many bytes written contexts are remembered: a run claims some five times for one context, and ten
@@ -81,7 +82,7 @@ class Scribe:
                 f"it cannot be written down ({error})"
             ) from error
         if known is None:
-            body = self._introduction(context, at_ms) + body
+            body = self._introduction(context, written, at_ms) + body
             self._remember(contexts, context, written)
         # What Row(...) calls, without the call in between.
         return _new(Row, (run_id, claimant if slot is None else slot, claimant, at_ms, len(events), body))
@@ -97,18 +98,22 @@ class Scribe:
     def _forget(self) -> None:
         self._contexts, self._room = {}, _MEMORY
 
-    def _introduction(self, context: Any, at_ms: int) -> str:
+    def _introduction(self, context: Any, written: str, at_ms: int) -> str:
         """The index event that goes in front of a claim's events, with a comma, or nothing."""
         if self._introducing is None:
             return ""
-        if self._introducing.omits_anonymous:
+        # Only of anonymous ones an index event shows something else than the claim does.
+        is_anonymous = _ANONYMOUS in written
+        if is_anonymous and self._introducing.omits_anonymous:
             context = context.without_anonymous_contexts()
             if not context.valid:
                 return ""
         if not self._introductions.is_due(context.fully_qualified_key):
             return ""
+        if not is_anonymous:
+            return index_of(written, at_ms) + ","
         try:
             shown = json_of(redacted(context.to_dict(), self._privacy, shows_anonymous=True))
-        except (TypeError, ValueError):  # an anonymous one's attributes, which the claim does without
+        except (TypeError, ValueError):  # attributes that the claim does without
             return ""
         return index_of(shown, at_ms) + ","
