@@ -32,14 +32,16 @@ class RedisLedger(DurableLedger):
     yes`` and ``appendfsync always`` it survives a crash of the server's machine; with ``everysec`` the last
     second or two may be lost then; without ``appendonly`` all since the last snapshot. A failover to a
     replica loses what the replica had not received: ``wait_replicas`` says how many must have it before a
-    claim counts as recorded, on a server that is no cluster. ``maxmemory-policy`` must be ``noeviction``.
+    claim counts as recorded, on a server that is no cluster; nothing is lost if that is all of them. ``maxmemory-policy`` must be ``noeviction``.
     ``aof-load-truncated`` must be ``no``, with ``redis-check-aof --fix`` run before the server starts: else a
     second crash may lose what was recorded after the first.
 
     ``url`` begins with ``redis://``, ``rediss://`` for TLS, or ``unix://``; of a cluster, any node will do.
+    ``redis+sentinel://user:password@host:26379,host:26379/service/0`` names Sentinels, which know the master
+    of their ``service``; so does ``rediss+sentinel://``.
     ``name`` keeps several ledgers on one server apart. ``shards`` spreads a ledger over the nodes of a
     cluster; it can never be changed. ``driver`` holds further options for redis-py's connections, such as a
-    ``credential_provider``.
+    ``credential_provider``, and in ``sentinel_kwargs`` those for connections to Sentinels.
 
     ``deadline`` bounds how long recording waits for the server, in seconds, before it fails with a
     ``LedgerError``. ``spool`` is the path of a file on this machine that keeps what nobody waits for while
