@@ -220,7 +220,6 @@ TABLE: Table = {
 CASES = [(make, options, said) for make, cases in TABLE.items() for options, said in cases]
 
 MADE_FOR_USERS = {
-    # fmt: off
     "AIAgentConfig",
     "AICompletionConfig",
     "AIJudgeConfig",
@@ -260,7 +259,6 @@ MADE_FOR_USERS = {
     "Stats",
     "TrackedStream",
     "Tracker",
-    # fmt: on
 }
 """What the library hands out, what takes no options, and what only somebody who writes a runner makes."""
 
