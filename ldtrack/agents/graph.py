@@ -89,19 +89,16 @@ class ManagedAgentGraph:
         runner: StreamingAgentGraphRunner = self.runner  # type: ignore[assignment]  # it has been looked at
         said = _Said()
         try:
-            async with tracker.run() as run:
-                try:
-                    async with contextlib.aclosing(runner.stream(messages, calls=run)) as pieces:
-                        async for piece in pieces:
-                            if isinstance(piece, AgentGraphRunnerResult):
-                                said.result = self._taken(piece, run)
-                            else:
-                                said.add(piece)
-                                yield piece
-                except GeneratorExit:
-                    # Nobody reads on. Frameworks run ahead: the nodes may be done all the same.
-                    if said.result is None:
-                        raise
+            async with (
+                tracker.run() as run,
+                contextlib.aclosing(runner.stream(messages, calls=run)) as pieces,
+            ):
+                async for piece in pieces:
+                    if isinstance(piece, AgentGraphRunnerResult):
+                        said.result = self._taken(piece, run)
+                    else:
+                        said.add(piece)
+                        yield piece
         finally:
             known.result = self._result(tracker, said.outcome(), is_whole=said.result is not None)
 
