@@ -103,7 +103,7 @@ def _take_in(posts: Iterable[Post], verdict: Verdict) -> dict[Place, list[tuple[
             continue
         accepted.add(post.payload_id)
         for event in json.loads(content):
-            if event["kind"] == "index":
+            if event.get("kind") == "index":
                 continue
             verdict.arrived += 1
             name = name_of(event)
