@@ -621,6 +621,11 @@ class Stores(RuleBasedStateMachine):
         self.stores[which].postpone(batch, owner, seconds)
         self.model.postpone(batch, owner, seconds)
 
+    @rule(which=st.booleans())
+    def hasten(self, which: bool) -> None:
+        self.stores[which].hasten(30.0)
+        self.model.hasten(30.0)
+
     @rule(target=batches, which=st.booleans(), batch=batches, owner=OWNERS, seconds=LOANS)
     def split(self, which: bool, batch: Batch, owner: str, seconds: float) -> Any:
         if len(batch.bodies) < 2:

@@ -34,6 +34,8 @@ class Lent:
     owner: str | None
     until: float
     seconds: float
+    since: float = 0.0
+    """When it was postponed."""
 
 
 class Model:
@@ -125,7 +127,13 @@ class Model:
     def postpone(self, batch: Batch, owner: str, seconds: float) -> None:
         """The batch was given back."""
         if lent := self._held(batch, owner):
-            lent.owner, lent.until = None, self.now + seconds
+            lent.owner, lent.since, lent.until = None, self.now, self.now + seconds
+
+    def hasten(self, seconds: float) -> None:
+        """Those that have rested are due."""
+        for lent in self.lent.values():
+            if lent.owner is None and lent.since <= self.now - seconds:
+                lent.until = min(lent.until, self.now)
 
     def was_split(self, batch: Batch, owner: str, seconds: float, halves: tuple[Batch, Batch] | None) -> None:
         """Check what came of a split, and remember it."""
