@@ -32,6 +32,7 @@ pytest.importorskip("langchain_openai", reason=why)
 from agent_kits import AgentsOnChat, AgentsOnResponses, LangGraphAgentKit  # noqa: E402 - once they are there
 
 from ldtrack.providers.runners.openai_agents import OpenAIAgentsRunners  # noqa: E402 - as above
+from ldtrack.providers.runners.openai_agents_model import NotingClient, Why  # noqa: E402 - as above
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Received unexpected tool")
 
@@ -239,6 +240,12 @@ async def test_a_request_that_was_repeated_is_noted_as_well() -> None:
     assert isinstance(await wiped.outcome("agent", False), CutShortError)
     assert len(wiped.server.requests) == 2
     assert wiped.calls == []
+
+
+def test_a_client_that_has_no_other_options_stays_as_it_is() -> None:
+    """Clients of the user's need no more than what makes the requests."""
+    client = NotingClient(object(), Why())
+    assert client.with_options(max_retries=0) is client
 
 
 async def test_an_answer_without_choices_is_the_sdk_s_to_refuse() -> None:

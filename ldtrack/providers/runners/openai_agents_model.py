@@ -68,8 +68,9 @@ class NotingClient(_Through):
         return _Responses(self._inner.responses, self._why)
 
     def with_options(self, **options: Any) -> NotingClient:
-        """The same client with other options."""
-        return NotingClient(self._inner.with_options(**options), self._why)
+        """The same client with other options, if it can have others."""
+        make = getattr(self._inner, "with_options", None)
+        return self if make is None else NotingClient(make(**options), self._why)
 
 
 class _Chat(_Through):
