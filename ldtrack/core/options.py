@@ -91,13 +91,13 @@ def require_several(**options: object) -> None:
             raise TypeError(f"{name} must be several: a list or a tuple, not {_shown(option)}")
 
 
-def require_counts(**numbers: object) -> None:
-    """Refuse what is no whole number from 1 on."""
+def require_counts(least: int = 1, /, **numbers: object) -> None:
+    """Refuse what is no whole number from the least on."""
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int):
             raise TypeError(f"{name} must be a whole number, not {number!r} ({type(number).__name__})")
-        if number < 1:
-            raise ValueError(f"{name} must be at least 1, got {number!r}")
+        if number < least:
+            raise ValueError(f"{name} must be at least {least}, got {number!r}")
 
 
 def require_seconds(**limits: object) -> None:

@@ -12,6 +12,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from ldtrack.core.options import require_path
+
 __all__ = ["SpoolPlace", "spool_path"]
 
 SpoolPlace = str | os.PathLike[str] | bool
@@ -28,6 +30,7 @@ def spool_path(place: SpoolPlace, address: str, name: str) -> Path | None:
     if place is False:
         return None
     if place is not True:
+        require_path(spool=place)
         return Path(place)
     for password in _PASSWORDS:
         address = password.sub(r"\1", address)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ldtrack.core.options import require_clock, require_texts
 from ldtrack.ids import SystemClock
 from ldtrack.ledgers.durable import DurableLedger
 from ldtrack.ledgers.limits import require_limits
@@ -51,7 +52,9 @@ class PostgresLedger(DurableLedger):
         privacy: Privacy | None = None,
         clock: Clock | None = None,
     ) -> None:
+        require_texts(dsn=dsn, schema=schema)
         require_limits(deadline=deadline, keep_claims=keep_claims)
+        require_clock(clock)
         clock = clock or SystemClock()
         self.schema = schema
         # Not the clock: loans are timed by the server's, which all hosts have in common.

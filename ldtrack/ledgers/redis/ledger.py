@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ldtrack.core.options import given, require_clock, require_counts, require_kinds, require_texts
 from ldtrack.ids import SystemClock
 from ldtrack.ledgers.durable import DurableLedger
 from ldtrack.ledgers.limits import require_limits
@@ -67,7 +68,12 @@ class RedisLedger(DurableLedger):
         clock: Clock | None = None,
         driver: Mapping[str, Any] | None = None,
     ) -> None:
+        require_texts(name=name)
+        require_counts(shards=shards)
+        require_counts(0, wait_replicas=wait_replicas)
+        require_kinds({"driver": Mapping}, given(driver=driver))
         require_limits(deadline=deadline, keep_claims=keep_claims)
+        require_clock(clock)
         clock = clock or SystemClock()
         self.name = name
         # Not the clock: loans are timed by the server's, which all hosts have in common.
