@@ -36,7 +36,7 @@ class Relay:
     Any number of relays may work on one ledger, in any number of processes; what a dead one had on loan comes
     back when the loan has run out. A batch is repeated under its payload id until it is accepted. While the
     destination fails, a relay tries one batch at a time, after waits that grow up to a minute; then it goes
-    back to full speed.
+    back to full speed. One that begins does not wait out what others have put off.
 
     ``interval`` is how long it waits when there is nothing to do, in seconds, and ``loan`` how long a batch
     is its own; an attempt may take half of that. All of a relay but ``hurry`` and ``stats`` belongs to one

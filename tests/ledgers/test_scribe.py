@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from launchdarkly import client
 from ldclient import Context
 
 from ldtrack import LedgerError
+from ldtrack.configs.ldclient_config import introducing_of
 from ldtrack.core import introductions
 from ldtrack.core.introductions import Introducing
 from ldtrack.core.privacy import Privacy
@@ -137,3 +140,26 @@ def test_memory_for_contexts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     assert [len(kinds(scribe, one)) for one in people] == [2, 2, 2]
     assert [len(kinds(scribe, one)) for one in people] == [1, 1, 1]
     assert [len(kinds(scribe, Context.create(name))) for name in "cab"] == [1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({}, Introducing()),
+        ({"context_keys_flush_interval": 60}, Introducing(interval=60)),
+        ({"omit_anonymous_contexts": True}, Introducing(omits_anonymous=True)),
+    ],
+)
+def test_a_clients_configuration_says_how_contexts_are_introduced(
+    config: dict[str, Any], expected: Introducing
+) -> None:
+    """As it does for the client's own events."""
+    with client(**config) as real:
+        assert introducing_of(real) == expected
+
+
+@pytest.mark.parametrize("interval", [None, 0, -5, "soon"])
+def test_a_client_that_hides_its_configuration_has_the_usual_one(interval: object) -> None:
+    """Nor does nonsense in it keep anybody from recording."""
+    hidden = SimpleNamespace(_config=SimpleNamespace(context_keys_flush_interval=interval))
+    assert introducing_of(hidden) == introducing_of(object()) == Introducing()
