@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import servers
 from ledger_kits import a_claim
 from redis.sentinel import MasterNotFoundError
@@ -22,7 +23,7 @@ from ldtrack.core.slots import DURATION
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers import spool
 from ldtrack.ledgers.redis import RedisLedger, RedisStore
-from ldtrack.ledgers.redis.address import Address
+from ldtrack.ledgers.redis.address import Address, let_go
 from ldtrack.ledgers.redis.errors import understood
 from ldtrack.ledgers.store import UnavailableError
 
@@ -130,6 +131,44 @@ def test_without_waiting_for_replicas_what_they_had_not_received_is_lost(
     left.close()
 
 
+def test_sentinels_that_do_not_answer_may_come_back(
+    watched: Watched, new_store: Callable[..., RedisStore]
+) -> None:
+    """Gone, or standing still: the call comes back in time. A service that none knows may turn up, too."""
+    store = new_store(timeout=1.0)
+    watched.sentinel.pause()
+    try:
+        with pytest.raises(UnavailableError, match=r"no Sentinel names its master \(TimeoutError\)"):
+            store.record([a_row()])
+    finally:
+        watched.sentinel.resume()
+    assert store.record([a_row()]) == [True]
+    gone = RedisStore(watched.url().replace(str(watched.sentinel.port), str(servers._free_port())))
+    with pytest.raises(UnavailableError, match=r"no Sentinel names its master \(ConnectionError\)"):
+        gone.record([a_row()])
+    typo = RedisStore(watched.url().replace("/ldtrack/", "/ldtrak/"))
+    with pytest.raises(UnavailableError, match="no such service, or it has none"):
+        typo.record([a_row()])
+
+
+def test_a_sentinel_that_wants_a_password_says_so(watched: Watched) -> None:
+    """At once: to try again would not help. It is not the servers' password."""
+    with redis.Redis(port=watched.sentinel.port) as client:
+        client.execute_command("ACL", "SETUSER", "default", "resetpass", ">s3cret")
+        try:
+            for password in ("", "wr0ng"):
+                driver = {"sentinel_kwargs": {"password": password}}
+                with pytest.raises(LedgerError, match="refused the user name or the password") as raised:
+                    RedisStore(watched.url(), driver=driver).record([a_row()])
+                assert "wr0ng" not in str(raised.value)
+            store = RedisStore(watched.url(), driver={"sentinel_kwargs": {"password": "s3cret"}})
+            assert store.standing().set_aside == 0
+            store.close()
+        finally:
+            client.execute_command("AUTH", "s3cret")
+            client.execute_command("ACL", "SETUSER", "default", "nopass")
+
+
 # A replica that is away
 
 
@@ -210,8 +249,10 @@ def test_a_payload_id_is_not_used_before_a_replica_has_it(
     ],
 )
 def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
-    """In logs it stands for the server."""
-    assert Address(url, timeout=1, driver={}).shown == shown
+    """In logs it stands for the server. Nothing is connected to yet."""
+    address = Address(url, timeout=1, driver={})
+    assert address.shown == shown
+    let_go(address.server())
 
 
 @pytest.mark.parametrize(
@@ -258,7 +299,7 @@ def test_a_sentinels_address_becomes_the_drivers_options(tmp_path: Path) -> None
     [
         ("No master found for 'mine'", "no such service, or it has none"),
         (
-            "No master found for 'mine' : Redis<pw=s3cret> - TimeoutError(''), Redis<pw> - DataError('no')",
+            "No master found for 'mine' : Redis<pw=s3cret> - TimeoutError(''), Redis<pw> - network:DataError",
             "TimeoutError, DataError",
         ),
     ],

@@ -12,6 +12,7 @@ import pytest
 import redis
 import servers
 import trustme
+from sentinel_server import SERVICE, Sentinel
 from store_kits import a_row
 
 from ldtrack.exceptions import LedgerError
@@ -223,6 +224,20 @@ def test_redis_may_want_a_certificate_as_well(
         with pytest.raises((LedgerError, UnavailableError)):
             new_redis(f"ssl_ca_certs={files}/ours.pem").standing()
         admin.config_set("tls-auth-clients", "no")
+
+
+def test_sentinels_are_verified_as_well(safe_redis: servers.RedisServer, files: Path) -> None:
+    """They say where the master is: whoever could speak for them could be it."""
+    own = {name.replace("-", "_"): value for name, value in safe_redis.settings.items() if "tls-" in name}
+    own |= {"tls_port": servers._free_port(), "tls_replication": "yes"}
+    with servers.kept(Sentinel) as sentinel:
+        sentinel.watch(int(safe_redis.settings["tls-port"]), **own)
+        url = f"rediss+sentinel://{HERE}:{own['tls_port']}/{SERVICE}?ssl_ca_certs={files}"
+        store = RedisStore(f"{url}/ours.pem", name=safe_redis.unique(), timeout=10.0)
+        assert store.record([a_row()]) == [True]
+        store.close()
+        with pytest.raises(LedgerError, match=r"not to be trusted; give .*'rediss://.*certificate"):
+            RedisStore(f"{url}/theirs.pem", timeout=10.0).record([a_row()])
 
 
 @pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])

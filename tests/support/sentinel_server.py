@@ -30,19 +30,20 @@ class Sentinel(RedisServer):
 
     what = "Sentinel"
 
-    def watch(self, master: RedisServer) -> None:
-        """Start it, with that server as the master."""
-        lines = {
+    def watch(self, port: int, **settings: object) -> None:
+        """Start it, with the server on that port as the master."""
+        lines: dict[str, object] = {
             "bind": "127.0.0.1",
             "daemonize": "yes",
             "port": self.port,
             "dir": self.data,
             "pidfile": self.pid_file,
             "logfile": self.folder / "log",
-            "sentinel monitor": f"{SERVICE} 127.0.0.1 {master.port} 1",
+            "sentinel monitor": f"{SERVICE} 127.0.0.1 {port} 1",
             "sentinel down-after-milliseconds": f"{SERVICE} 500",
             "sentinel failover-timeout": f"{SERVICE} 1000",
         }
+        lines |= {name.replace("_", "-"): value for name, value in settings.items()}
         (self.data / "redis.conf").write_text("".join(f"{name} {value}\n" for name, value in lines.items()))
         self._launch()
 
@@ -145,5 +146,5 @@ def watched_servers() -> Iterator[Watched]:
     with kept(Replicated) as master, kept(Replicated) as replica, kept(Sentinel) as sentinel:
         with client_of(replica) as client:
             client.replicaof("127.0.0.1", str(master.port))
-        sentinel.watch(master)
+        sentinel.watch(master.port)
         yield Watched(master, replica, sentinel)

@@ -21,9 +21,10 @@ from redis.cluster import RedisCluster
 from redis.connection import parse_url
 from redis.exceptions import ConnectionError as LostError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
-from ldtrack.ledgers.redis.errors import DRIVER_ERRORS
+from ldtrack.ledgers.redis.errors import DRIVER_ERRORS, understood
+from ldtrack.ledgers.store import UnavailableError
 
 __all__ = ["Address", "Client", "let_go"]
 
@@ -36,6 +37,29 @@ _BY_SENTINEL: Final = re.compile(
 SENTINELS_PORT: Final = 26379
 _FILES: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 """Options that name files. That one is missing would look as if the server was."""
+
+
+class _Asking(Sentinel):
+    """Sentinels that say why none of them names the master, where that is for good."""
+
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        """The master's address; a refused password or certificate is raised as it is."""
+        try:
+            found: tuple[str, int] = cast("Any", super()).discover_master(service_name)
+        except MasterNotFoundError as error:
+            # The driver tells what kind of error it was, and goes on. What takes its time is not asked again.
+            if "TimeoutError" not in str(error):
+                self._raise_what_lasts()
+            raise
+        return found
+
+    def _raise_what_lasts(self) -> None:
+        for one in self.sentinels:
+            try:
+                one.ping()
+            except DRIVER_ERRORS as error:
+                if not isinstance(understood(error), UnavailableError):
+                    raise
 
 
 @attrs.frozen
@@ -80,7 +104,7 @@ class Address:
         # All of them may have to be asked in the time that there is for connecting.
         share = self._timeout / 2 / len(self._sentinels.hosts)
         times = {"socket_timeout": share, "socket_connect_timeout": share}
-        sentinel: Any = cast("Any", Sentinel)(
+        sentinel: Any = cast("Any", _Asking)(
             self._sentinels.hosts,
             sentinel_kwargs={**shared, **times, "protocol": 2, **self._sentinels_options},
             **options,

@@ -70,7 +70,7 @@ _LASTING: Final = {
     ),
 }
 
-_KIND: Final = re.compile(r" - (\w+)\(")
+_KIND: Final = re.compile(r" - (?:\w+:)?(\w+Error)\b")
 """Where the driver says what went wrong with one of the Sentinels."""
 _ALERT: Final = re.compile(r"\[SSL: \w+_ALERT_")
 _OF_A_FILE: Final = re.compile(r"\[(?:PEM|X509)[:\]]")

@@ -33,7 +33,8 @@ class RedisLedger(DurableLedger):
     yes`` and ``appendfsync always`` it survives a crash of the server's machine; with ``everysec`` the last
     second or two may be lost then; without ``appendonly`` all since the last snapshot. A failover to a
     replica loses what the replica had not received: ``wait_replicas`` says how many must have it before a
-    claim counts as recorded, on a server that is no cluster; nothing is lost if that is all of them. ``maxmemory-policy`` must be ``noeviction``.
+    claim counts as recorded, on a server that is no cluster; nothing is lost if that is all of them.
+    ``maxmemory-policy`` must be ``noeviction``.
     ``aof-load-truncated`` must be ``no``, with ``redis-check-aof --fix`` run before the server starts: else a
     second crash may lose what was recorded after the first.
 
