@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from functools import partial
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import attrs
 
@@ -81,6 +82,13 @@ class Judging:
     failed: Callable[[str, BaseException], None]
     settle_timeout: float = 1.0
     """How long the ledger is waited for, in seconds."""
+    _rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = attrs.field(
+        factory=WeakKeyDictionary, init=False
+    )
+
+    def room(self) -> asyncio.Semaphore:
+        """Where those are that are at work in the running loop."""
+        return self._rooms.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.policy.in_all))
 
 
 class Evaluator:
@@ -168,6 +176,10 @@ class Evaluator:
         if flight is not None:
             await landed([flight], self._judging.settle_timeout)
 
+    def room(self) -> asyncio.Semaphore:
+        """Where all judges at work are, whatever answer is before them."""
+        return self._judging.room()
+
     @property
     def policy(self) -> JudgePolicy:
         """How long its judges may take, and how many of them may be at work on one answer."""
@@ -207,7 +219,7 @@ class _Evaluation:
 
     async def _ask(self, key: str, room: asyncio.Semaphore) -> None:
         limit = Limit(self._evaluator.policy.timeout)
-        async with room:
+        async with room, self._evaluator.room():
             # In a task of its own: a provider that swallows being cancelled holds up nobody.
             judging = asyncio.create_task(self._judge(key, limit))
             try:

@@ -22,17 +22,23 @@ def _checked_seconds(_policy: object, _field: object, value: object) -> None:
         raise ValueError(f"JudgePolicy.timeout must be a positive number of seconds, got {value!r}")
 
 
-def _checked_count(_policy: object, _field: object, value: object) -> None:
-    if count_of(value, "JudgePolicy.at_once") == 0:
-        raise ValueError("JudgePolicy.at_once must be at least 1: to have no judges, set their rates to 0")
+def _checked_count(_policy: object, field: attrs.Attribute[int], value: object) -> None:
+    if count_of(value, f"JudgePolicy.{field.name}") == 0:
+        raise ValueError(
+            f"JudgePolicy.{field.name} must be at least 1: to have no judges, set their rates to 0"
+        )
 
 
 @attrs.frozen(kw_only=True)
 class JudgePolicy:
-    """How long a judge may take, in seconds, and how many of one answer's judges are at work at a time."""
+    """How long a judge may take, and how many of them are at work at a time."""
 
     timeout: float = attrs.field(default=30.0, validator=_checked_seconds)
+    """In seconds, from when it is asked."""
     at_once: int = attrs.field(default=4, validator=_checked_count)
+    """Of one answer's judges."""
+    in_all: int = attrs.field(default=32, validator=_checked_count)
+    """Of all the client's judges in one event loop; the others wait for their turn."""
 
 
 DEFAULT_POLICY: Final = JudgePolicy()

@@ -284,6 +284,18 @@ class TestBounds:
         await (await model.run("Hi")).evaluations
         assert court.most == 1
 
+    async def test_many_answers_do_not_set_all_their_judges_to_work(self) -> None:
+        """Of a hundred judges of fifty answers three are at work; all are heard in the end."""
+        court = Patient()
+        model, _ = await judged(court, ("a", 1), ("b", 1), judges=JudgePolicy(in_all=3))
+        results = [await model.run("Hi") for _ in range(50)]
+        await settle()
+        assert (court.at_work, len(court.begun)) == (3, 3)
+        court.go.set()
+        verdicts = [verdict for result in results for verdict in await result.evaluations]
+        assert (court.most, len(verdicts)) == (3, 100)
+        assert all(verdict.success for verdict in verdicts)
+
     async def test_a_judge_that_takes_too_long_is_stopped(self) -> None:
         """It says so; the others' scores stand, and its own run is no error of the model's."""
         slow = Patient()
@@ -336,6 +348,7 @@ class TestBounds:
             ({"timeout": "1"}, TypeError),
             ({"at_once": 0}, ValueError),
             ({"at_once": 1.5}, TypeError),
+            ({"in_all": 0}, ValueError),
         ],
     )
     def test_a_policy_that_makes_no_sense_raises(self, wrong: Any, error: type[Exception]) -> None:

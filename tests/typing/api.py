@@ -537,7 +537,7 @@ async def managed(ld: LDClient, context: Context, client: openai.AsyncOpenAI) ->
         "anthropic": AnthropicRunners(),
         "google": LangChainRunners(),
     }
-    ai = AIClient(ld, runners=ours, judges=JudgePolicy(timeout=10, at_once=2))
+    ai = AIClient(ld, runners=ours, judges=JudgePolicy(timeout=10, at_once=2, in_all=8))
     model = await ai.create_model("key", context, default_ai_provider="openai", tools={"now": lambda: "noon"})
     assert_type(model, ManagedModel | None)
     if model is None:
