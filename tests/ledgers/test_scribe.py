@@ -16,6 +16,7 @@ from ldtrack.core import introductions
 from ldtrack.core.introductions import Introducing
 from ldtrack.core.privacy import Privacy
 from ldtrack.core.slots import DURATION, Claim
+from ldtrack.ledgers import scribe as scribe_module
 from ldtrack.ledgers.scribe import Scribe
 from ldtrack.testing import ManualClock
 
@@ -140,6 +141,16 @@ def test_memory_for_contexts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     assert [len(kinds(scribe, one)) for one in people] == [2, 2, 2]
     assert [len(kinds(scribe, one)) for one in people] == [1, 1, 1]
     assert [len(kinds(scribe, Context.create(name))) for name in "cab"] == [1, 2, 2]
+
+
+def test_memory_for_what_is_written_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then contexts are written anew, and none is introduced anew."""
+    monkeypatch.setattr(scribe_module, "_MEMORY", 700)
+    scribe = introducing(ManualClock())
+    people = [Context.create(name) for name in "abcd"]
+    assert [len(kinds(scribe, one)) for one in people] == [2, 2, 2, 2]
+    assert len(scribe._contexts) < len(people)
+    assert [len(kinds(scribe, one)) for one in people] == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
