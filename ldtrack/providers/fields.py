@@ -37,8 +37,11 @@ def items(thing: object) -> Sequence[Any]:
 
 
 def name(thing: object) -> str | None:
-    """Text that is not empty; ``None`` for anything else."""
-    return thing if isinstance(thing, str) and thing else None
+    """Text that is not empty, as plain text; ``None`` for anything else."""
+    if type(thing) is str:
+        return thing or None
+    # A member of an enumeration, or a type of the SDK's own: what is recorded is nobody's but ours.
+    return str.__str__(thing) if isinstance(thing, str) and thing else None
 
 
 def count(thing: object) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections import UserDict
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
@@ -64,6 +65,27 @@ def test_names_and_items() -> None:
         [],
         [],
     )
+
+
+class Own(str):
+    """As an SDK has for values that it does not know."""
+
+    __slots__ = ()
+
+
+class Reason(enum.StrEnum):
+    """As an SDK has for those that it does."""
+
+    STOP = "stop"
+
+
+@pytest.mark.parametrize("thing", [Own("stop"), Reason.STOP], ids=["a subclass", "an enumeration"])
+def test_text_of_a_type_of_its_own_is_made_plain(thing: Any) -> None:
+    """What a summary says is pickled, compared and shown without the SDK."""
+    said = name(thing)
+    assert said == "stop"
+    assert type(said) is str
+    assert name(Own("")) is None
 
 
 @pytest.mark.parametrize("thing", ["x", b"y", [0], (0,)])
