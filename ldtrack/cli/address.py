@@ -32,6 +32,8 @@ _KINDS: Final = {
     "postgres": "postgres",
     "redis": "redis",
     "rediss": "redis",
+    "redis+sentinel": "redis",
+    "rediss+sentinel": "redis",
     "unix": "redis",
 }
 _KEYWORDS: Final = re.compile(r"\s*(host|hostaddr|port|dbname|user|password|service)\s*=")

@@ -47,6 +47,7 @@ _OPTIONS: Final[Mapping[str, tuple[str, str, Callable[[str], object], str]]] = {
     "schema": ("postgres", "PostgreSQL", str, "the schema of its tables (ldtrack)"),
     "name": ("redis", "Redis", str, "what its keys begin with (ldtrack)"),
     "shards": ("redis", "Redis", int, "how many shards it has (1)"),
+    "wait_replicas": ("redis", "Redis", int, "how many replicas must have what is recorded (0)"),
 }
 
 
@@ -54,7 +55,13 @@ def add_ledger_options(parser: argparse.ArgumentParser) -> None:
     """Declare what tells one ledger on a server from another, as whoever records was told it."""
     group = parser.add_argument_group("ledgers on servers", "What the application says of its ledger.")
     for name, (_, server, read, text) in _OPTIONS.items():
-        group.add_argument(f"--{name}", type=read, metavar=name.upper(), help=f"{server}: {text}")
+        group.add_argument(
+            _flag_of(name), type=read, metavar=name.upper().rpartition("_")[2], help=f"{server}: {text}"
+        )
+
+
+def _flag_of(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def address_of(text: str, arguments: argparse.Namespace) -> Address:
@@ -64,7 +71,9 @@ def address_of(text: str, arguments: argparse.Namespace) -> Address:
     for name in given:
         kind, server, *_ = _OPTIONS[name]
         if kind != address.kind:
-            raise CommandError(WRONG_USAGE, f"--{name} is for a ledger in {server}, not for {address.shown}")
+            raise CommandError(
+                WRONG_USAGE, f"{_flag_of(name)} is for a ledger in {server}, not for {address.shown}"
+            )
     return attrs.evolve(address, options=given)
 
 

@@ -244,6 +244,8 @@ def here(tmp_path, monkeypatch) -> None:
         pytest.param(["--ledger=l.db", "--spool=s.db"], 2, "--spool", id="spool of a file"),
         pytest.param(["--ledger=l.db", "--shards=2"], 2, "Redis", id="shards of a file"),
         pytest.param(["--ledger=redis://h/0", "--shards=0"], 2, "shards", id="no shards"),
+        pytest.param(["--ledger=redis://h/0", "--wait-replicas=-1"], 2, "wait_replicas", id="no replicas"),
+        pytest.param(["--ledger=l.db", "--wait-replicas=1"], 2, "--wait-replicas is", id="a file"),
         pytest.param(["--ledger=/nowhere/l.db"], 3, "/nowhere", id="no folder"),
     ],
 )

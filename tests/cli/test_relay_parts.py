@@ -53,6 +53,7 @@ from ldtrack.testing.clock import ManualClock
         ("host=h dbname=d password='pass-word'", "postgres", "postgres"),
         ("redis://:pass-word@host:6379/0", "redis", "redis://host:6379/0"),
         ("rediss://host", "redis", "rediss://host"),
+        ("redis+sentinel://me:pass-word@a:1,b:2/main/0", "redis", "redis+sentinel://a:1,b:2/main/0"),
         ("unix:///run/redis.sock", "redis", "unix:///run/redis.sock"),
     ],
 )
