@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import openai
 import pytest
-from fake_http import FakeServer, openai_client
+from fake_http import FakeServer, broken_connection, openai_client
 from ldclient import Context
 from recorded import (
     CHAT_USAGE,
@@ -230,7 +231,7 @@ async def test_a_form_that_langchain_has_mended_is_no_success() -> None:
 async def test_a_request_that_was_repeated_is_noted_as_well() -> None:
     """For that, the Agents SDK takes a client with other options: without retries of its own."""
     agents = pytest.importorskip("agents")
-    gone = ConnectionError("gone")
+    gone = broken_connection(openai)
     wiped = Wiped(AgentsOnChat, gone, asks(AgentsOnChat, False, "{}", "length"))
     retry = agents.ModelRetrySettings(max_retries=1, policy=agents.retry_policies.network_error())
     retrying = agents.RunConfig(tracing_disabled=True, model_settings=agents.ModelSettings(retry=retry))

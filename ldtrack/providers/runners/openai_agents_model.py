@@ -30,6 +30,8 @@ class Why:
     """Why the latest answer of one model in one run ended, in the provider's word."""
 
     reason: str | None = None
+    response: Any = None
+    """The whole response that came, which newer versions of the SDK refuse if it was cut short."""
 
     @property
     def is_cut_short(self) -> bool:
@@ -92,10 +94,11 @@ class _Completions(_Through):
 
 class _Responses(_Through):
     async def create(self, **request: Any) -> Any:
-        self._why.reason = None
+        self._why.reason = self._why.response = None
         answer = await self._inner.create(**request)
         details = getattr(answer, "incomplete_details", None)
         self._why.reason = getattr(details, "reason", None) or getattr(answer, "status", None)
+        self._why.response = None if hasattr(answer, "__aiter__") else answer
         return answer
 
 
@@ -159,6 +162,8 @@ class MeasuredModel:
         asked = _Asked(self._model, self.why, args, kwargs)
         await self._calls.call(asked.answer())
         self.why.require_whole(asked.response.output)
+        if asked.refusal is not None:
+            raise asked.refusal
         return asked.response
 
     async def stream_response(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
@@ -191,12 +196,20 @@ class _Asked:
         self._args = args
         self._kwargs = kwargs
         self.response: Any = None
+        self.refusal: Exception | None = None
+        """Why the SDK does not take the response that came."""
 
     async def answer(self) -> dict[str, Any]:
         """What the SDK's answer says, in the shape of a whole response, which readers know."""
-        response = self.response = await self._model.get_response(*self._args, **self._kwargs)
-        usage = response.usage
+        self._why.response = None
+        try:
+            self.response = await self._model.get_response(*self._args, **self._kwargs)
+        except Exception as error:
+            if self._why.response is None:
+                raise
+            self.response, self.refusal = self._why.response, error
+        response, usage = self.response, self.response.usage
         # What was not reported is counted as nothing.
-        is_reported = usage.input_tokens or usage.output_tokens or usage.total_tokens
+        is_reported = usage and (usage.input_tokens or usage.output_tokens or usage.total_tokens)
         said = {"object": "response", "output": response.output, "usage": usage if is_reported else None}
         return {**said, "incomplete_details": {"reason": self._why.reason}}
