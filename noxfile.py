@@ -178,11 +178,13 @@ def coverage(session: nox.Session) -> None:
     """The wheel's tests reach every branch of core/ and tracking/, with many more examples than usual."""
     install_everything(session)
     # Not pytest-cov: our own pytest plugin imports the package before pytest-cov would start to look.
+    session.run("coverage", "erase")
     session.run(
-        *("python", "-Im", "coverage", "run", "-m", "pytest", *session.posargs),
+        *("python", "-Im", "coverage", "run", "-m", "pytest", *SIDE_BY_SIDE, *session.posargs),
         "--ignore=tests/crash/test_crash.py",  # by the clock, and a session of its own
         env={"HYPOTHESIS_PROFILE": "ci", "LDTRACK_EXPECT_WHEEL": "1"},
     )
+    session.run("coverage", "combine", "-q")
     session.run("coverage", "report")
     session.run("coverage", "report", "--include=*/ldtrack/core/*,*/ldtrack/tracking/*", "--fail-under=100")
 

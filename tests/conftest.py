@@ -26,8 +26,10 @@ pytest.register_assert_rewrite(*sorted(SHARED - {servers.__name__}))
 REPORTED = ("anyio", "attrs", "launchdarkly-server-sdk", "launchdarkly-server-sdk-ai", "openai", "anthropic")
 
 
-def pytest_configure() -> None:
-    """Refuse to test the checkout where the built wheel is meant."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to test the checkout where the built wheel is meant; measure tests, and not what they start."""
+    if not getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
     installed = Path(sysconfig.get_path("purelib"))
     if os.environ.get("LDTRACK_EXPECT_WHEEL") and not Path(ldtrack.__file__).is_relative_to(installed):
         raise pytest.UsageError(
