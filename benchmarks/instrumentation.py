@@ -54,7 +54,7 @@ COLUMNS = {
 
 Added to a chunk: the first four. Added to a call that streams, beside its chunks, and to one that does not.
 """
-TIMEOUT = 120.0
+TIMEOUT = 300.0
 """A peer that takes longer than this, in seconds, is left out of the round."""
 
 # What a peer asks its own service before it sends anything: one answer that has what each of them looks for.
@@ -176,7 +176,7 @@ def main() -> None:
     if not is_installed("openai"):
         raise SystemExit("this benchmark needs openai: install the dependency group `bench-peers`")
     absent = {name: "not installed" for name in names if not is_installed(PEERS[name][0])}
-    rounds, times = (1, 1) if options.quick else (3, 3)
+    rounds, times = (1, 1) if options.quick else (6, 1)
     rounds = options.rounds or rounds
     seen: dict[str, list[dict[str, Any]]] = {}
     failed: dict[str, str] = {}

@@ -27,6 +27,8 @@ from stage import LONG, SHORT, Stage
 
 STREAMS = {"same": 10, "fresh": 8, "served": 2}
 """So many of each length make one measurement."""
+PAIRS = {"same": 2, "fresh": 4, "served": 12}
+"""So many measurements of both arms are one repetition; the more there is beside what is added, the more."""
 ANSWERS = 20
 Read = Callable[[], Coroutine[Any, Any, tuple[int, int]]]
 
@@ -68,7 +70,7 @@ class Switch:
             (owner, name): value
             for owner in owners
             for name, value in vars(owner).items()
-            if not name.startswith(("__pydantic", "__abc", "_abc")) and name != "__stream__"
+            if not name.startswith(("__pydantic", "__abc", "_abc", "__signature")) and name != "__stream__"
         }
 
 
@@ -231,13 +233,14 @@ def main() -> None:
     with contextlib.redirect_stdout(sys.stderr):
         verdict = check(bench, recorded)
         orders = [["bare", "fitted"], ["fitted", "bare"]] * times
+        turns = {way: orders * (pairs // 2) for way, pairs in PAIRS.items()}
         result = {
             "version": metadata.version(package),
             "openai": openai.__version__,
             "recorded": verdict,
-            "same": added(bench.streams("same", order) for order in orders),
-            "fresh": added(bench.streams("fresh", order) for order in orders),
-            "served": added(bench.streams("served", order) for order in orders[:times]),
+            "same": added(bench.streams("same", order) for order in turns["same"]),
+            "fresh": added(bench.streams("fresh", order) for order in turns["fresh"]),
+            "served": added(bench.streams("served", order) for order in turns["served"]),
             "answers": added(bench.answers(order) for order in orders),
         }
     print(json.dumps(result), flush=True)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, NoReturn, Self, TypeAlias, TypeVar
 
+from ldtrack.tracking.pass_through import chunks_of
 from ldtrack.tracking.threaded import ThreadedStream
 
 __all__ = ["Source", "StreamSource"]
@@ -113,7 +114,7 @@ class Source(Generic[T]):
                 self.opened = await self._open_given()
             finally:
                 self._is_opening = False
-        iterator: AsyncIterator[T] = aiter(self.opened)
+        iterator: AsyncIterator[T] = chunks_of(self.opened)
         self._own_iterator = iterator
         if not inspect.isasyncgen(iterator):
             iterator = _Steady(iterator)

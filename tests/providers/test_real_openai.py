@@ -26,6 +26,7 @@ from recorded import (
 from ldtrack.core.reading import CONTENT
 from ldtrack.core.values import Ending, TokenUsage
 from ldtrack.providers import OpenAIChatReader
+from ldtrack.tracking.pass_through import chunks_of
 
 USAGE = TokenUsage(19, 12, 7, cached_input=4, reasoning=3)
 ASKED: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
@@ -59,6 +60,15 @@ class TestChat:
         assert OpenAIChatReader().read(folded.chunks[1]) is CONTENT
         with pytest.raises(TypeError):
             OpenAIChatReader().read(folded.chunks[-1])
+
+    async def test_the_streams_are_read_at_their_source(self) -> None:
+        """The SDK's streams only pass chunks on; if that changes, every chunk costs what it did before."""
+        client = openai_client(chat_stream("Hi"))
+        stream = await client.chat.completions.create(**ASKED, stream=True)
+        assert chunks_of(stream) is stream._iterator
+        await stream.close()
+        async with helpers(client).stream(**ASKED) as helper:
+            assert chunks_of(helper) is helper._iterator
 
     @pytest.mark.parametrize(
         ("beside", "tools"),
