@@ -61,10 +61,7 @@ class OpenAIChatReader:
             return False
         delta = choice.delta
         text = delta.content
-        if type(text) is not str or text == "":
-            return False
-        # Reading an attribute of these objects is slow on Python 3.11. Most have been given nothing but text.
-        return len(delta.__pydantic_fields_set__) == 1 or delta.tool_calls is None is delta.function_call
+        return delta.tool_calls is None is delta.function_call and type(text) is str and text != ""
 
     def read(self, item: Any) -> Reading | None:
         """What a chunk, a whole answer or the stream helper says."""
