@@ -41,6 +41,7 @@ class Source(Generic[T]):
         "_is_shut",
         "_manager",
         "_own_iterator",
+        "is_read_aside",
         "is_refused",
         "iterator",
         "on_open",
@@ -56,6 +57,8 @@ class Source(Generic[T]):
         self._is_shut = False
         self.is_refused = False
         """Whether nobody wants what another task is waiting for."""
+        self.is_read_aside = False
+        """Whether somebody waits for what it is asked by a method of its own, past its iterator."""
         self.on_open: Callable[[], None] | None = None
         """Called when the request is about to be issued, once."""
         self._manager: Any = None
@@ -75,7 +78,7 @@ class Source(Generic[T]):
     @property
     def is_being_read(self) -> bool:
         """Whether a task is waiting for it to open, or for its generator to yield."""
-        if getattr(self._own_iterator, "ag_running", False):
+        if not self.is_read_aside and getattr(self._own_iterator, "ag_running", False):
             return not _is_loop_closing()  # when a loop closes its generators, nobody reads any more
         return self._is_opening
 
@@ -170,6 +173,8 @@ class Source(Generic[T]):
 
     async def _close_generator(self) -> None:
         """Close the generator that yields the chunks, before that which it reads from."""
+        if self.is_read_aside:
+            return  # it may be the one that is being read
         chunks = self.opened if self._own_iterator is None else self._own_iterator
         if inspect.isasyncgen(chunks) and not _is_loop_closing():
             await chunks.aclose()

@@ -230,6 +230,26 @@ async def test_a_method_that_is_cancelled(
     assert server.closed == 1
 
 
+@every_method
+async def test_a_close_while_a_method_waits(
+    ld: Recording, tracker: Tracker, provider: str, method: str
+) -> None:
+    """The connection is closed at once, which ends the wait: nobody waits for another chunk to do it."""
+    events = chat_stream("Hello")[:2] if provider == "openai" else message_stream("Hello")[:4]
+    more = asyncio.Event()
+    server = FakeServer([*events, more])
+    async with tracker.stream(helper(provider, server=server)) as stream:
+        waiting = asyncio.create_task(getattr(stream, method)())
+        await served(server, len(events))
+        await stream.aclose()
+        assert tracker.summary.ending is Ending.CLOSED_EARLY
+        assert server.closed == 1
+        more.set()
+        with contextlib.suppress(Exception):  # what it makes of that is the SDK's affair
+            await waiting
+    assert server.closed == 1
+
+
 async def test_a_method_s_coroutine_that_is_destroyed(ld: Recording, tracker: Tracker) -> None:
     """A coroutine thrown away while it waits ends the call, like a chunk nobody waits for any more."""
     server = FakeServer([*message_stream("Hello")[:4], asyncio.Event()])

@@ -23,12 +23,13 @@ from recorded import (
     response_stream,
 )
 
-from ldtrack.core.reading import CONTENT
+from ldtrack.core.reading import CONTENT, Reading
 from ldtrack.core.values import Ending, TokenUsage
 from ldtrack.providers import OpenAIChatReader
 from ldtrack.tracking.pass_through import chunks_of
 
 USAGE = TokenUsage(19, 12, 7, cached_input=4, reasoning=3)
+CALL = chat_tool_delta(0, id="call_1", name="weather")
 ASKED: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
 
 
@@ -60,6 +61,39 @@ class TestChat:
         assert OpenAIChatReader().read(folded.chunks[1]) is CONTENT
         with pytest.raises(TypeError):
             OpenAIChatReader().read(folded.chunks[-1])
+
+    @pytest.mark.parametrize("usage", [None, CHAT_USAGE], ids=["no usage", "usage"])
+    @pytest.mark.parametrize("finish", [None, "stop"])
+    @pytest.mark.parametrize(
+        ("delta", "is_plain"),
+        [
+            ({"content": "Hi"}, True),
+            ({"content": ""}, True),
+            ({"content": None}, True),
+            ({"content": "Hi", "reasoning_content": "Hm"}, True),
+            ({"content": "Hi", "role": "assistant"}, True),
+            ({"content": "Hi", "tool_calls": None, "function_call": None, "refusal": None}, True),
+            ({}, False),
+            ({"role": "assistant"}, False),
+            ({"refusal": "No"}, False),
+            ({"content": None, "refusal": "No"}, False),
+            (CALL, False),
+            ({"content": "Hi", **CALL}, False),
+            ({"content": "Hi", "function_call": {"name": "weather", "arguments": ""}}, False),
+        ],
+        ids=repr,
+    )
+    async def test_which_chunks_are_plain(
+        self, delta: dict[str, Any], is_plain: bool, finish: str | None, usage: Any
+    ) -> None:
+        """Those of which nothing would be noted. An empty text is none to wait for, once there was one."""
+        [chunk] = (await chat(chat_chunk(delta, finish_reason=finish, usage=usage))).chunks
+        is_plain = is_plain and finish is None and usage is None
+        assert OpenAIChatReader.is_plain(chunk) is is_plain
+        reading = OpenAIChatReader().read(chunk)
+        if is_plain and reading is not CONTENT:
+            assert not delta["content"]
+            assert reading is None or reading == Reading(model=chunk.model)
 
     async def test_the_streams_are_read_at_their_source(self) -> None:
         """The SDK's streams only pass chunks on; if that changes, every chunk costs what it did before."""
