@@ -176,7 +176,7 @@ def main() -> None:
     if not is_installed("openai"):
         raise SystemExit("this benchmark needs openai: install the dependency group `bench-peers`")
     absent = {name: "not installed" for name in names if not is_installed(PEERS[name][0])}
-    rounds, times = (1, 1) if options.quick else (6, 1)
+    rounds, times = (1, 1) if options.quick else (12, 1)
     rounds = options.rounds or rounds
     seen: dict[str, list[dict[str, Any]]] = {}
     failed: dict[str, str] = {}

@@ -27,7 +27,7 @@ from stage import LONG, SHORT, Stage
 
 STREAMS = {"same": 10, "fresh": 8, "served": 2}
 """So many of each length make one measurement."""
-PAIRS = {"same": 2, "fresh": 4, "served": 12}
+PAIRS = {"same": 2, "fresh": 2, "served": 6}
 """So many measurements of both arms are one repetition; the more there is beside what is added, the more."""
 ANSWERS = 20
 Read = Callable[[], Coroutine[Any, Any, tuple[int, int]]]

@@ -56,9 +56,14 @@ class OpenAIChatReader:
             try:
                 if item.usage is None:
                     (choice,) = item.choices
-                    # What a delta came with is one question in place of four. Between two chunks a processor
+                    # What a delta came with is one question in place of two. Between two chunks a processor
                     # forgets all about this, and an attribute costs four times what it costs in a loop.
-                    if choice.finish_reason is None and choice.delta.__pydantic_fields_set__ == _TEXT:
+                    delta = choice.delta
+                    if (
+                        choice.finish_reason is None
+                        and delta.__pydantic_fields_set__ == _TEXT
+                        and delta.content
+                    ):
                         return True
             except AttributeError:
                 pass  # not the SDK's own object

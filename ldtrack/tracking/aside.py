@@ -89,22 +89,17 @@ async def _asked(chunks: Chunks[Any], question: Callable[[], Awaitable[T]]) -> T
     """Wait for what the provider's stream was asked for; what it raises ends the call, as from a chunk."""
     if chunks.call.ending is not None:
         return await question()
-    source = chunks.source
     try:
         await chunks.call.open()
-        source.is_read_aside = True
-        answer = await chunks.call.wait_for(question())
+        return await chunks.call.wait_for(question())
+    except StopAsyncIteration:
+        raise
     except GeneratorExit:
-        # It stays read aside: up to Python 3.12, a generator whose reader was destroyed seems to run on.
         chunks.abandon()  # whoever destroys a waiting coroutine cannot wait for it to tidy up
         raise
     except BaseException as error:
-        source.is_read_aside = False
-        if not isinstance(error, StopAsyncIteration):
-            await chunks.broken_by(error)
+        await chunks.broken_by(error)
         raise
-    source.is_read_aside = False
-    return answer
 
 
 def _begins(call: Call, item: object) -> bool:

@@ -60,10 +60,12 @@ class Chunks(Generic[T]):
 
     async def __anext__(self) -> T:
         """The next chunk; a cancelled wait ends the stream as cancelled and closes it."""
+        self.source.is_awaited = True
         try:
             # Not a loop: the cheapest way in Python to await one item, without a method look-up and a
             # call. benchmarks/per_chunk.py compares it with the others.
             async for chunk in self._iterator:
+                self.source.is_awaited = False
                 skim = self._skim
                 if skim is not None:
                     try:
@@ -128,6 +130,7 @@ class Chunks(Generic[T]):
 
     def abandon(self) -> None:
         """End the call now, and leave the source to be closed soon."""
+        self.source.is_awaited = False
         self._forget()
         self.call.close_abandoned()
 

@@ -5,7 +5,7 @@ nothing else.
 
 The streams of ``openai`` are such, and those of SDKs made by the same code generator. Their ``__aiter__`` is
 an async generator round another one, so every chunk is yielded twice. Reading the inner one saves as much as
-our own wrapping costs; and closing it closes what it reads from, which closing the outer one does not.
+our own wrapping costs. It stays the stream's: others may read it by its methods, and it closes it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import inspect
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-__all__ = ["chunks_of"]
+__all__ = ["passed_on"]
 
 
 class _PassThrough:
@@ -37,14 +37,13 @@ def _makeup(function: Any) -> tuple[object, ...]:
 _PASSES_ON: Final = _makeup(_PassThrough.__aiter__)
 
 
-def chunks_of(stream: Any) -> AsyncIterator[Any]:
-    """What to iterate over to get the chunks of a stream: its own iterator, or that which it passes on.
+def passed_on(stream: Any) -> AsyncIterator[Any] | None:
+    """The generator whose chunks a stream passes on, if that is all that it does.
 
-    A class that does more in its ``__aiter__``, a subclass that has one of its own, or an instrumentation
-    that has put another one there is iterated over as it wishes to be.
+    ``None`` for a class that does more in its ``__aiter__``, a subclass that has one of its own, or one into
+    which an instrumentation has put another: they are iterated over as they wish to be.
     """
-    if _makeup(type(stream).__aiter__) == _PASSES_ON:
-        within: AsyncIterator[Any] = stream._iterator  # noqa: SLF001 - by that name it is passed on
-        if inspect.isasyncgen(within):
-            return within
-    return aiter(stream)
+    if _makeup(type(stream).__aiter__) != _PASSES_ON:
+        return None
+    within: AsyncIterator[Any] = stream._iterator  # noqa: SLF001 - by that name it is passed on
+    return within if inspect.isasyncgen(within) else None

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, NoReturn, Self, TypeAlias, TypeVar
 
-from ldtrack.tracking.pass_through import chunks_of
+from ldtrack.tracking.pass_through import passed_on
 from ldtrack.tracking.threaded import ThreadedStream
 
 __all__ = ["Source", "StreamSource"]
@@ -41,7 +41,7 @@ class Source(Generic[T]):
         "_is_shut",
         "_manager",
         "_own_iterator",
-        "is_read_aside",
+        "is_awaited",
         "is_refused",
         "iterator",
         "on_open",
@@ -55,10 +55,10 @@ class Source(Generic[T]):
         self._is_closed = False
         self._is_opening = False
         self._is_shut = False
+        self.is_awaited = False
+        """Whether one of our chunks is waited for; may be left set by a wait that has failed."""
         self.is_refused = False
         """Whether nobody wants what another task is waiting for."""
-        self.is_read_aside = False
-        """Whether somebody waits for what it is asked by a method of its own, past its iterator."""
         self.on_open: Callable[[], None] | None = None
         """Called when the request is about to be issued, once."""
         self._manager: Any = None
@@ -78,7 +78,12 @@ class Source(Generic[T]):
     @property
     def is_being_read(self) -> bool:
         """Whether a task is waiting for it to open, or for its generator to yield."""
-        if not self.is_read_aside and getattr(self._own_iterator, "ag_running", False):
+        reader = self._own_iterator
+        if reader is None and self.is_awaited:
+            reader = (
+                self.iterator
+            )  # not ours: it runs for whoever asks the stream by a method of its own, too
+        if getattr(reader, "ag_running", False):
             return not _is_loop_closing()  # when a loop closes its generators, nobody reads any more
         return self._is_opening
 
@@ -117,10 +122,11 @@ class Source(Generic[T]):
                 self.opened = await self._open_given()
             finally:
                 self._is_opening = False
-        iterator: AsyncIterator[T] = chunks_of(self.opened)
-        self._own_iterator = iterator
-        if not inspect.isasyncgen(iterator):
-            iterator = _Steady(iterator)
+        iterator: AsyncIterator[T] | None = passed_on(self.opened)
+        if iterator is None:
+            iterator = self._own_iterator = aiter(self.opened)
+            if not inspect.isasyncgen(iterator):
+                iterator = _Steady(iterator)
         self.iterator = iterator
         return iterator
 
@@ -173,8 +179,6 @@ class Source(Generic[T]):
 
     async def _close_generator(self) -> None:
         """Close the generator that yields the chunks, before that which it reads from."""
-        if self.is_read_aside:
-            return  # it may be the one that is being read
         chunks = self.opened if self._own_iterator is None else self._own_iterator
         if inspect.isasyncgen(chunks) and not _is_loop_closing():
             await chunks.aclose()

@@ -23,10 +23,10 @@ from recorded import (
     response_stream,
 )
 
-from ldtrack.core.reading import CONTENT, Reading
+from ldtrack.core.reading import CONTENT
 from ldtrack.core.values import Ending, TokenUsage
 from ldtrack.providers import OpenAIChatReader
-from ldtrack.tracking.pass_through import chunks_of
+from ldtrack.tracking.pass_through import passed_on
 
 USAGE = TokenUsage(19, 12, 7, cached_input=4, reasoning=3)
 CALL = chat_tool_delta(0, id="call_1", name="weather")
@@ -68,8 +68,8 @@ class TestChat:
         ("delta", "is_plain"),
         [
             ({"content": "Hi"}, True),
-            ({"content": ""}, True),
-            ({"content": None}, True),
+            ({"content": ""}, False),
+            ({"content": None}, False),
             ({"content": "Hi", "reasoning_content": "Hm"}, True),
             ({"content": "Hi", "role": "assistant"}, True),
             ({"content": "Hi", "tool_calls": None, "function_call": None, "refusal": None}, True),
@@ -86,23 +86,29 @@ class TestChat:
     async def test_which_chunks_are_plain(
         self, delta: dict[str, Any], is_plain: bool, finish: str | None, usage: Any
     ) -> None:
-        """Those of which nothing would be noted. An empty text is none to wait for, once there was one."""
+        """Those that are read as a text and no more, however many members they came with."""
         [chunk] = (await chat(chat_chunk(delta, finish_reason=finish, usage=usage))).chunks
         is_plain = is_plain and finish is None and usage is None
         assert OpenAIChatReader.is_plain(chunk) is is_plain
-        reading = OpenAIChatReader().read(chunk)
-        if is_plain and reading is not CONTENT:
-            assert not delta["content"]
-            assert reading is None or reading == Reading(model=chunk.model)
+        assert (OpenAIChatReader().read(chunk) is CONTENT) is is_plain
+
+    @pytest.mark.parametrize("text", ["", None])
+    async def test_a_filter_that_says_so_beside_an_empty_text(self, text: str | None) -> None:
+        """Azure's verdict may come with a text of nothing, and before the finish reason."""
+        filtered = chat_chunk({"content": text})
+        filtered["choices"][0]["content_filter_results"] = {"hate": {"filtered": True}}
+        folded = await chat(*chat_stream("Hi")[:2], filtered)
+        assert not OpenAIChatReader.is_plain(folded.chunks[-1])
+        assert folded.meter.refused
 
     async def test_the_streams_are_read_at_their_source(self) -> None:
         """The SDK's streams only pass chunks on; if that changes, every chunk costs what it did before."""
         client = openai_client(chat_stream("Hi"))
         stream = await client.chat.completions.create(**ASKED, stream=True)
-        assert chunks_of(stream) is stream._iterator
+        assert passed_on(stream) is stream._iterator
         await stream.close()
         async with helpers(client).stream(**ASKED) as helper:
-            assert chunks_of(helper) is helper._iterator
+            assert passed_on(helper) is helper._iterator
 
     @pytest.mark.parametrize(
         ("beside", "tools"),

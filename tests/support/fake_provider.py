@@ -131,7 +131,7 @@ class Provider:
         return WithSyncClose(self)
 
     def like_openai(self) -> LikeOpenAI:
-        """An iterable that passes on what a generator of its own yields, with ``close`` and ``response``."""
+        """An iterable over a generator of its own, with ``close`` and ``response``."""
         return LikeOpenAI(self)
 
     def restarting(self) -> Restarting:
@@ -176,14 +176,13 @@ class LikeOpenAI:
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
         self.response = {"request_id": "req_1"}
-        self._iterator = provider.generator()
+        self._generator = provider.generator()
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        async for item in self._iterator:
-            yield item
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._generator
 
     async def __anext__(self) -> Any:
-        return await self._iterator.__anext__()
+        return await anext(self._generator)
 
     async def close(self) -> None:
         await self.provider.closed("close")

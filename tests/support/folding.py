@@ -15,10 +15,9 @@ from ldtrack.typing import Reader
 
 
 def read_by(reader: Reader, chunk: Any) -> Reading | None:
-    """What the reader says. A chunk that it calls plain at a glance says no more than content, or less."""
+    """What the reader says. A chunk that it calls plain at a glance says no more than content."""
     reading = reader.read(chunk)
-    if is_plain_to(reader, chunk):
-        assert reading is CONTENT or reading is None or reading == Reading(model=reading.model)
+    assert not is_plain_to(reader, chunk) or reading is CONTENT
     return reading
 
 

@@ -23,12 +23,15 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from crashtest.carrier import carry_forever
+from crashtest.journal import entries_in
 from crashtest.plan import Plan
 from crashtest.writer import write_forever
 
 Role: TypeAlias = Literal["writer", "carrier"]
 
 _WORK: dict[Role, Callable[[Plan, int], None]] = {"writer": write_forever, "carrier": carry_forever}
+PATIENCE = 60.0
+"""For how many seconds the killing goes on when nothing was recorded yet."""
 _MASSACRES = 0.04
 """How often all are killed at once: then nobody is left who holds the ledger open."""
 
@@ -51,11 +54,19 @@ class Supervisor:
             roles: list[Role] = ["writer"] * self._plan.writers + ["carrier"] * self._plan.carriers
             for role in roles:
                 self._bear(role)
-            while sum((self.killed["writer"], self.killed["carrier"])) < self._plan.kills:
+            until = time.monotonic() + PATIENCE
+            while self._has_kills_left() or (self._has_shown_nothing() and time.monotonic() < until):
                 self._kill_next()
         finally:
             while self._due:
                 self._kill(*heapq.heappop(self._due)[1:])
+
+    def _has_kills_left(self) -> bool:
+        return self.killed["writer"] + self.killed["carrier"] < self._plan.kills
+
+    def _has_shown_nothing(self) -> bool:
+        """Whether all died before anything was recorded, as they may where the machine is busy."""
+        return not any(entry.said in ("kept", "held") for entry in entries_in(self._plan.journals))
 
     def _kill_next(self) -> None:
         is_massacre = self._random.random() < _MASSACRES
