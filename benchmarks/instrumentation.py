@@ -42,15 +42,15 @@ from places import load
 OURS = next(iter(PEERS))
 WAYS = ("same", "fresh", "served", "answers")
 COLUMNS = {
-    "same ns": ("same_added_ns", 1, True),
-    "fresh ns": ("fresh_added_ns", 1, True),
-    "fresh CPU ns": ("fresh_added_cpu_ns", 1, True),
-    "served ns": ("served_added_ns", 1, False),
-    "stream us": ("same_added_call_ns", 1_000, True),
-    "answer us": ("answers_added_ns", 1_000, True),
-    "answer CPU us": ("answers_added_cpu_ns", 1_000, True),
+    "same ns": ("same_added_ns", 1),
+    "fresh ns": ("fresh_added_ns", 1),
+    "fresh CPU ns": ("fresh_added_cpu_ns", 1),
+    "served ns": ("served_added_ns", 1),
+    "stream us": ("same_added_call_ns", 1_000),
+    "answer us": ("answers_added_ns", 1_000),
+    "answer CPU us": ("answers_added_cpu_ns", 1_000),
 }
-"""What is shown, where it is found, in which unit, and whether it is set beside ldtrack's.
+"""What is shown, where it is found, and in which unit.
 
 Added to a chunk: the first four. Added to a call that streams, beside its chunks, and to one that does not.
 """
@@ -143,8 +143,8 @@ def once(name: str, uri: str, times: int) -> dict[str, Any] | str:
     return f"recorded otherwise than expected: {', '.join(wrong)}" if wrong else result
 
 
-def added_to_fresh(result: dict[str, Any]) -> float:
-    return statistics.median(result["fresh"]["added_ns"])
+def added_to(way: str, result: dict[str, Any]) -> float:
+    return statistics.median(result[way]["added_ns"])
 
 
 def middle(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -154,16 +154,15 @@ def middle(results: list[dict[str, Any]]) -> dict[str, Any]:
         for column in results[0][way]:
             values = [value for result in results for value in result[way][column]]
             figures[f"{way}_{column}"] = statistics.median(values)
-    figures["rounds"] = [added_to_fresh(result) for result in results]
+    figures["rounds"] = {way: [added_to(way, result) for result in results] for way in WAYS}
     return figures
 
 
 def row_of(name: str, figures: dict[str, Any], ours: dict[str, Any]) -> list[str]:
     cells = [f"{name} {figures['version']}"]
-    for column, unit, is_compared in COLUMNS.values():
+    for column, unit in COLUMNS.values():
         cells.append(f"{figures[column] / unit:.0f}")
-        if is_compared:
-            cells.append(f"{figures[column] / ours[column]:.1f}" if ours[column] > 0 else "-")
+        cells.append(f"{figures[column] / ours[column]:.1f}" if ours[column] > 0 else "-")
     return cells
 
 
@@ -191,7 +190,7 @@ def main() -> None:
                 failed[name] = result
             else:
                 seen.setdefault(name, []).append(result)
-            news = result if isinstance(result, str) else f"{added_to_fresh(result):+.0f} ns a chunk"
+            news = result if isinstance(result, str) else f"{added_to('served', result):+.0f} ns a chunk"
             print(f"round {number + 1} of {rounds}: {name}: {news}", file=sys.stderr, flush=True)
     server.shutdown()
     figures: dict[str, Any] = {name: middle(seen[name]) for name in names if name in seen}
@@ -200,8 +199,8 @@ def main() -> None:
     rows = [row_of(name, one, figures[OURS]) for name, one in figures.items()]
     left_out = absent | failed
     header = ["added"]
-    for title, (*_, is_compared) in COLUMNS.items():
-        header += [title, "x"] if is_compared else [title]
+    for title in COLUMNS:
+        header += [title, "x"]
     bare = " us, ".join(f"{way} {figures[OURS][f'{way}_bare_ns'] / 1e3:.1f}" for way in WAYS[:3])
     print(f"{load()}\na bare chunk: {bare} us")
     report(
