@@ -11,7 +11,7 @@ from fake_provider import LikeOpenAI, Provider
 from stage import Stage
 
 from ldtrack.core.values import Ending, Outcome
-from ldtrack.tracking.pass_through import passed_on
+from ldtrack.tracking.pass_through import _PassThrough, passed_on
 
 
 class PassingOn:
@@ -88,6 +88,18 @@ class NoGenerator(PassingOn):
     def __init__(self, provider: Any) -> None:
         super().__init__(provider)
         self._iterator = provider.with_aclose()
+
+
+def test_the_pattern_that_classes_are_compared_with_passes_on() -> None:
+    """Else there would be nothing to conclude from being the same."""
+
+    async def scene(stage: Stage) -> None:
+        pattern: Any = _PassThrough()
+        pattern._iterator = stage.provider.generator()
+        assert [chunk.text async for chunk in pattern] == ["a", "b", "c"]
+        assert passed_on(pattern) is pattern._iterator
+
+    Stage().play(scene)
 
 
 @pytest.mark.parametrize("kind", [PassingOn, Subclass])
