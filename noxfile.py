@@ -39,7 +39,7 @@ EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 FRAMEWORKS = ["langgraph", "openai-agents", "pydantic-ai"]
 FRAMEWORK_TESTS = ["langchain", "openai_agents", "pydantic_ai"]
 # A file's tests stay together, since they share servers; more processes than files worth it bring no more.
-SIDE_BY_SIDE = ["-n", "auto", "--maxprocesses=4", "--dist=loadfile"]
+SIDE_BY_SIDE = ["-n", "auto", "--maxprocesses=4", "--dist=loadfile", "--max-worker-restart=0"]
 SUPPORTED = nox.project.python_versions(PROJECT)
 
 
