@@ -52,50 +52,43 @@ class OpenAIChatReader:
     @staticmethod
     def is_plain(item: Any) -> bool:
         """Whether this is as nearly all chunks are: one choice, some text, nothing else."""
-        if type(item) is not dict:
-            try:
-                if item.usage is None:
-                    (choice,) = item.choices
-                    # What a delta came with is one question in place of two. Between two chunks a processor
-                    # forgets all about this, and an attribute costs four times what it costs in a loop.
-                    delta = choice.delta
-                    if (
-                        choice.finish_reason is None
-                        and delta.__pydantic_fields_set__ == _TEXT
-                        and delta.content
-                    ):
-                        return True
-            except AttributeError:
-                pass  # not the SDK's own object
-        return _is_text_alone(item)
+        if type(item) is dict:
+            return _is_plain_json(item)
+        if item.usage is not None:
+            return False
+        (choice,) = item.choices
+        if choice.finish_reason is not None:
+            return False
+        delta = choice.delta
+        text = delta.content
+        if type(text) is not str or text == "":
+            return False
+        try:
+            # One question in place of two: an attribute of these objects is slow to read when all is cold.
+            if delta.__pydantic_fields_set__ == _TEXT:
+                return True
+        except AttributeError:
+            pass  # not the SDK's own object
+        return delta.tool_calls is None is delta.function_call
 
     def read(self, item: Any) -> Reading | None:
         """What a chunk, a whole answer or the stream helper says."""
         try:
-            is_text = _is_text_alone(item)
+            is_plain = self.is_plain(item)
         except Exception:  # noqa: BLE001 - it has another shape
-            is_text = False
-        return CONTENT if is_text else read_chat(item)
+            is_plain = False
+        return CONTENT if is_plain else read_chat(item)
 
 
 _TEXT: Final = frozenset({"content"})
 
 
-def _is_text_alone(item: Any) -> bool:
-    if type(item) is dict:
-        (choice,) = item["choices"]
-        delta = choice["delta"]
-        calls = delta.get("tool_calls") or delta.get("function_call")
-        beside_text = calls or choice.get("finish_reason") or item.get("usage")
-        return type(delta["content"]) is str and delta["content"] != "" and not beside_text
-    if item.usage is not None:
-        return False
-    (choice,) = item.choices
-    if choice.finish_reason is not None:
-        return False
-    delta = choice.delta
-    text = delta.content
-    return delta.tool_calls is None is delta.function_call and type(text) is str and text != ""
+def _is_plain_json(chunk: dict[str, Any]) -> bool:
+    (choice,) = chunk["choices"]
+    delta = choice["delta"]
+    calls = delta.get("tool_calls") or delta.get("function_call")
+    beside_text = calls or choice.get("finish_reason") or chunk.get("usage")
+    return type(delta["content"]) is str and delta["content"] != "" and not beside_text
 
 
 def read_chat(item: Any) -> Reading | None:

@@ -80,9 +80,7 @@ class Source(Generic[T]):
         """Whether a task is waiting for it to open, or for its generator to yield."""
         reader = self._own_iterator
         if reader is None and self.is_awaited:
-            reader = (
-                self.iterator
-            )  # not ours: it runs for whoever asks the stream by a method of its own, too
+            reader = self.iterator  # the stream's own: without a chunk of ours, it runs for somebody else
         if getattr(reader, "ag_running", False):
             return not _is_loop_closing()  # when a loop closes its generators, nobody reads any more
         return self._is_opening
