@@ -6,6 +6,8 @@ told when none comes.
 A store comes back from every call within a third of the deadline, and the writer pauses for a tenth of it
 at most. So when no call has come back for half of it the store hangs, against its contract, and whoever
 waited for all of that time is told so. Their rows stay with the writer: they may be stored yet, and once.
+Where nobody waits, only a counter is told, which should not count what is stored a moment later: that has
+the whole deadline.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LoopDesk", "ThreadDesk"]
 
 _HANGS: Final = "the ledger hangs, and whether it is recorded later is open"
+_NEVER: Final = -1
 
 
 class LoopDesk:
@@ -35,12 +38,15 @@ class LoopDesk:
         self._is_wound = False
         self._due = 0.0
         self._looked_ns = 0
+        self._looked_before_ns = _NEVER
+        """The look before that, if nothing had come back since."""
         self._calls_seen = 0
 
     def open(self, flight: AsyncFlight) -> None:
         """Somebody waits from now on."""
         self._waiting[flight] = None
         if not self._is_wound:
+            self._looked_before_ns = _NEVER
             self._wind()
 
     def is_deserted(self) -> bool:
@@ -68,14 +74,18 @@ class LoopDesk:
         self._is_wound = True
 
     def _look(self) -> None:
-        """Give up whoever has been waiting since before the last look, if nothing has come back since."""
+        """Give up whoever has been waiting since before the last look, if nothing has come back since.
+
+        Where nobody waits, since before the last look but one.
+        """
         # A look that comes late says nothing: the process may have been frozen.
         is_late = self.loop.time() > self._due + self._writer.deadline / 4
-        if not is_late and self._writer.calls == self._calls_seen:
-            for flight in list(self._waiting):
-                if flight.since_ns <= self._looked_ns:
-                    del self._waiting[flight]
-                    settle(flight, flight.failed(_HANGS))
+        is_still = not is_late and self._writer.calls == self._calls_seen
+        for flight in list(self._waiting) if is_still else ():
+            if flight.since_ns <= (self._looked_before_ns if flight.is_quiet else self._looked_ns):
+                del self._waiting[flight]
+                settle(flight, flight.failed(_HANGS))
+        self._looked_before_ns = self._looked_ns if is_still else _NEVER
         self._is_wound = False
         if self._waiting:
             self._wind()

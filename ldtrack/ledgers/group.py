@@ -56,7 +56,7 @@ class GroupWriter:
         self.recorded = 0
         self.last_error = ""
         self.calls = 0
-        """How many calls of the store have come back."""
+        """How many calls of the store and of the spool have come back."""
         self._desks: dict[asyncio.AbstractEventLoop, LoopDesk] = {}
         self._duty = threading.Lock()
         """Held on behalf of whichever thread serves."""

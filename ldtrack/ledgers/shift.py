@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ldtrack.exceptions import LedgerError
 from ldtrack.ledgers.asked import Asking, Barrier
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Shift"]
 
 log: Final = logging.getLogger("ldtrack")
+
+T = TypeVar("T")
 
 MAX_GROUP: Final = 4_096
 """How many rows share a commit at most."""
@@ -131,6 +133,13 @@ class Shift:
                 one.desk.tell([one.flight], [True])
         return is_over
 
+    def _ask(self, errand: Callable[[Store], T]) -> T:
+        """Ask the store. Whatever it says, that it came back is a sign of life."""
+        try:
+            return self._keeper.ask(errand)
+        finally:
+            self._writer.calls += 1
+
     # Recording
 
     def _record(self) -> None:
@@ -138,7 +147,7 @@ class Shift:
         rows = [asked.row for asked in group]
         began = self._now()
         try:
-            answers = self._keeper.ask(lambda store: _answers_of(store, rows))
+            answers = self._ask(lambda store: _answers_of(store, rows))
         except UnavailableError as error:
             self._put_off(error, began)
         except Exception as error:  # noqa: BLE001 - whatever a store does, the thread goes on
@@ -151,8 +160,6 @@ class Shift:
                 self._tidy_at = self._now() + TIDY_EVERY
             del self._waiting[: len(group)]
             self._writer.tell(group, answers)
-        finally:
-            self._writer.calls += 1
 
     def _refused(self, group: list[Asking], error: Exception) -> None:
         """A row that cannot be stored must not take the others with it: half as many are tried next."""
@@ -205,7 +212,11 @@ class Shift:
         """Keep what nobody waits for in the spool."""
         if self._spool is not None:
             left = [asked for asked in self._waiting if asked.is_left()]
-            if left and self._spool.keep([asked.row for asked in left]):
+            if not left:
+                return
+            is_kept = self._spool.keep([asked.row for asked in left])
+            self._writer.calls += 1
+            if is_kept:
                 self._take_out(left)
                 self._writer.tell(left, [True] * len(left))
 
@@ -224,11 +235,13 @@ class Shift:
                 self._recovered()
         except UnavailableError as error:
             self._put_off(error, began)
+        finally:
+            self._writer.calls += 1
 
     def _tidy(self) -> None:
         now_ms = int(self._writer.clock.time() * 1000)
         try:
-            has_more = self._keeper.ask(lambda store: store.tidy(now_ms))
+            has_more = self._ask(lambda store: store.tidy(now_ms))
             self._tidy_at = self._now() if has_more else None
         except Exception as error:  # noqa: BLE001 - as in _record
             self._writer.last_error = str(error)

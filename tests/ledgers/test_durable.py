@@ -153,6 +153,36 @@ def test_who_came_since_the_last_look_is_not_given_up(shelf: Shelf) -> None:
     asyncio.run(ledger.aclose())
 
 
+def test_where_nobody_waits_the_whole_deadline_is_given(shelf: Shelf) -> None:
+    """A counter of failures is not told of what may be stored, or in the spool, a moment later."""
+    clock = ManualClock()
+    ledger = DurableLedger(shelf.open, deadline=10, clock=clock)
+    loop = StepLoop()
+    flights: list[Any] = []
+
+    def submit() -> None:
+        loop.call_soon_threadsafe(lambda: flights.append(ledger.submit_quietly(a_claim(TOOL_CALL, "x"))))
+        loop.step()
+
+    def look() -> list[bool]:
+        clock.advance(1)
+        loop.pass_time()
+        loop.step()
+        return [flight.done() for flight in flights]
+
+    with shelf.held():
+        submit()
+        shelf.await_call()
+        clock.advance(4)
+        submit()
+        assert look() == [False, False]
+        clock.advance(4)
+        assert look() == [True, False]
+        clock.advance(4)
+        assert look() == [True, True]
+    asyncio.run(ledger.aclose())
+
+
 def test_a_thread_does_not_wait_for_a_store_that_hangs(shelf: Shelf) -> None:
     """The same without a loop; the deadline is short, since this one does block."""
     ledger = DurableLedger(shelf.open, deadline=0.02)

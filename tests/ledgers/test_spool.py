@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from plain_store import PlainStore, a_row, away, lost_answer, raising
@@ -38,6 +40,32 @@ def test_what_nobody_waits_for_is_spilled(spooling: Bench) -> None:
     assert spooling.spooled.pending == {}
     assert spooling.spool is not None
     assert spooling.spool.due_at is None
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_every_call_that_may_take_long_is_followed_by_a_sign_of_life(
+    spooling: Bench, monkeypatch: pytest.MonkeyPatch, *, is_away: bool
+) -> None:
+    """Of the ledger, of its housekeeping and of the spool: or two of them would look like one that hangs."""
+    seen: list[int] = []
+    for name in ("record", "tidy", "lease"):
+        call = getattr(PlainStore, name)
+
+        def counted(*arguments: Any, call: Any = call) -> Any:
+            seen.append(spooling.writer.calls)
+            return call(*arguments)
+
+        monkeypatch.setattr(PlainStore, name, counted)
+    for number in range(6):
+        spooling.shelf.mishaps = [away] if is_away or number == 2 else []
+        spooling.ask(a_row(f"run-{number}"), is_quiet=True)
+        spooling.turn()
+        for _ in range(5):
+            spooling.pass_time()
+            spooling.turn()
+    assert len(seen) > 12
+    # Bringing a portion to the ledger is two calls: one to read it, which is a file's, and one to record it.
+    assert max(Counter(seen).values()) <= 2
 
 
 def test_a_spilled_row_may_turn_out_not_to_be_first(spooling: Bench) -> None:
