@@ -17,6 +17,7 @@ from house_rules import (
     check_event_names,
     check_exports,
     check_floor,
+    check_limits,
     check_pure,
     check_reasons,
     check_size,
@@ -59,6 +60,12 @@ def test_files_and_functions_stay_small(module: Module) -> None:
 def test_event_names_have_one_home(module: Module) -> None:
     """Only the event table spells LaunchDarkly's event names."""
     assert check_event_names(module) == []
+
+
+@every_module
+def test_time_is_limited_in_one_way(module: Module) -> None:
+    """Only one file knows how a wait is ended, since half of the ways to do it lose a cancellation."""
+    assert check_limits(module) == []
 
 
 @every_module
@@ -191,6 +198,20 @@ def test_a_stray_event_name_is_reported() -> None:
     source = f'"""Sends {EVENT_PREFIX}tokens:total."""'
     assert len(check_event_names(Module.parse("ldtrack.tracking.run", source))) == 1
     assert check_event_names(Module.parse(EVENT_TABLE, source)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "complaints"),
+    [
+        ("with anyio.move_on_after(1): ...", 1),
+        ("with fail_at(1): ...", 1),
+        ("with anyio.CancelScope(deadline=1, shield=True): ...", 1),
+        ("with anyio.CancelScope(shield=True), Limit(1): ...", 0),
+    ],
+)
+def test_a_limit_of_anyios_is_reported(source: str, complaints: int) -> None:
+    """Negative control: each way to limit the time with anyio is seen; a shield alone limits nothing."""
+    assert len(check_limits(Module.parse("ldtrack.client", source))) == complaints
 
 
 def test_a_file_without_purpose_is_reported() -> None:

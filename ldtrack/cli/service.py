@@ -29,6 +29,7 @@ from ldtrack.delivery import Relay
 from ldtrack.exceptions import LedgerError
 from ldtrack.ids import VERSION
 from ldtrack.ledgers.durable import DurableLedger
+from ldtrack.limit import Limit
 from ldtrack.typing import Backlog, Destination, FlushResult
 
 __all__ = ["Plan", "Service"]
@@ -142,7 +143,7 @@ class Service:
     async def _wind_down(self) -> None:
         """Let what is under way arrive. What does not in time is given back, and comes again."""
         self._gate.close()
-        with anyio.move_on_after(self._plan.grace):
+        with Limit(self._plan.grace):
             await self._gate.quiet()
 
     async def _until_stopped(self, delivering: asyncio.Future[None]) -> int:
@@ -201,7 +202,7 @@ class Service:
 
     async def _let_go(self) -> None:
         for close in (self._onlooker.aclose, self._destination.aclose):
-            with anyio.move_on_after(_PARTING):
+            with Limit(_PARTING):
                 await close()
         await self._ledger.aclose()
 

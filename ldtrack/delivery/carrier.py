@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-import anyio
 import attrs
 
 from ldtrack.core.batch import Batch
@@ -22,6 +21,7 @@ from ldtrack.delivery.doubts import Doubts
 from ldtrack.delivery.patience import see_through
 from ldtrack.delivery.relay_stats import Counters
 from ldtrack.exceptions import LedgerError
+from ldtrack.limit import Limit
 from ldtrack.typing import Backlog, Clock, Destination
 
 __all__ = ["Carrier", "Terms"]
@@ -144,7 +144,7 @@ class Carrier:
     async def _deliver(self, batch: Batch, limit: float) -> Receipt:
         self.counters.count_attempt(batch)
         try:
-            with anyio.move_on_after(limit):
+            with Limit(limit):
                 return _checked(await self._destination.deliver(batch))
             return Receipt(Verdict.LATER, f"the destination did not answer within {limit:.3g} s")
         except asyncio.CancelledError as error:
@@ -226,7 +226,7 @@ class Carrier:
 
     async def _give_back(self, batch: Batch | None) -> None:
         if batch is not None:
-            with anyio.move_on_after(GRACE, shield=True), contextlib.suppress(Exception):
+            with Limit(GRACE, shield=True), contextlib.suppress(Exception):
                 await self._backlog.postpone(batch, 0.0)
 
     def _wait(self, seconds: float) -> None:

@@ -10,9 +10,8 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-import anyio
-
 from ldtrack.exceptions import LedgerError
+from ldtrack.limit import Limit
 
 __all__ = ["Bell", "see_through"]
 
@@ -30,16 +29,18 @@ async def see_through(
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:
-        with anyio.move_on_after(grace, shield=True):
-            await asyncio.wait([task])
-            if undo is not None and not task.cancelled() and task.exception() is None:
-                with contextlib.suppress(Exception):
-                    await undo(task.result())
-        if task.done():
-            _look_away(task)
-        else:
-            task.add_done_callback(_look_away)
-            task.cancel()
+        try:
+            with Limit(grace, shield=True):
+                await asyncio.wait([task])
+                if undo is not None and not task.cancelled() and task.exception() is None:
+                    with contextlib.suppress(Exception):
+                        await undo(task.result())
+        finally:  # who is cancelled twice waits no longer
+            if task.done():
+                _look_away(task)
+            else:
+                task.add_done_callback(_look_away)
+                task.cancel()
         raise
     if task.cancelled():
         raise LedgerError("the ledger gave up on what it was asked, without being told to; try it again")
@@ -72,7 +73,7 @@ class Bell:
         self._waiting[rung] = asyncio.get_running_loop()
         try:
             if not self._is_rung:  # asked after it is known who waits, or a ring would be missed
-                with anyio.move_on_after(seconds):
+                with Limit(seconds):
                     await rung.wait()
         finally:
             del self._waiting[rung]

@@ -25,6 +25,7 @@ from ldtrack.delivery.carrier import Carrier, Terms
 from ldtrack.delivery.patience import Bell
 from ldtrack.delivery.relay_stats import RelayState, RelayStats
 from ldtrack.ids import SystemClock, draw, new_owner
+from ldtrack.limit import Limit
 from ldtrack.typing import Backlog, Clock, Destination
 
 __all__ = ["Relay", "RelayState", "RelayStats"]
@@ -105,14 +106,14 @@ class Relay:
 
         Returns whether it came to an end in time. What other relays have on loan is their affair.
         """
-        with anyio.move_on_after(timeout) as limit:
+        with Limit(timeout) as limit:
             while True:
                 async with self._one_round:
                     await self._round()
                 wait = self._carrier.wait or self._carrier.repeats_in
                 if not wait:
                     return True
-                if anyio.current_time() + wait > limit.deadline:
+                if anyio.current_time() + wait > limit.until:
                     return False
                 await anyio.sleep(wait)
         return False

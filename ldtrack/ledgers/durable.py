@@ -11,8 +11,6 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
 from ldtrack.core.batch import Aside, Batch, Standing
 from ldtrack.core.introductions import Introducing
 from ldtrack.core.privacy import Privacy
@@ -24,6 +22,7 @@ from ldtrack.ledgers.flushing import Flush
 from ldtrack.ledgers.group import GroupWriter
 from ldtrack.ledgers.scribe import Scribe
 from ldtrack.ledgers.store import Store
+from ldtrack.limit import Limit
 from ldtrack.loops import running_loop
 from ldtrack.typing import FlushResult
 
@@ -137,7 +136,7 @@ class DurableLedger:
         if self._writer.spool is not None:
             self.start()  # what an earlier process left in the spool is waited for as well
         flush = Flush(self.standing, self._writer.spool)
-        with anyio.move_on_after(timeout):
+        with Limit(timeout):
             await self._passed(is_last=False)
             await flush.wait()
         return flush.result()
@@ -145,7 +144,7 @@ class DurableLedger:
     async def aclose(self) -> None:
         """Store what was taken over, then let go of files and connections; cancelling skips the wait."""
         try:
-            with anyio.move_on_after(self._deadline):
+            with Limit(self._deadline):
                 await self._passed(is_last=True)
         finally:
             await self._clerk.aclose()

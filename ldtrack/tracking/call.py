@@ -192,16 +192,14 @@ class Call(Lookout):
         if self.loop is not None and self.loop is not running_loop():
             self.close_soon()
             return
-        import anyio  # noqa: PLC0415 - everybody would pay for it, and only a stream left open needs it
+        from ldtrack.limit import Limit  # noqa: PLC0415 - imports anyio, which only a stream left open needs
 
         try:
-            if until is None:
-                until = anyio.current_time() + self._recorder.close_timeout
-            with anyio.CancelScope(deadline=until, shield=True) as limit:
+            with Limit(self._recorder.close_timeout, until=until, shield=True) as limit:
                 # A manager is told what an app may raise; whoever is being thrown away cannot wait for it.
                 is_told = isinstance(left_by, Exception | asyncio.CancelledError)
                 await source.aclose(left_by if is_told else None)
-            if limit.cancelled_caught:
+            if limit.is_over:
                 self._recorder.failed("close", TimeoutError(f"{source!r} takes too long to close"))
         except Exception as error:  # noqa: BLE001 - C5: nobody asked for this close
             if error is not left_by:  # a manager may raise again what it was told

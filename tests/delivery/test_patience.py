@@ -41,6 +41,23 @@ def test_undisturbed_it_is_what_the_work_is() -> None:
     assert timed(scene()) == pytest.approx(18)
 
 
+def test_cancelled_twice_it_ends_at_once() -> None:
+    """Who does not want to wait for the grace takes the work along, and leaves nothing that runs on."""
+    seen: list[Any] = []
+
+    async def scene() -> None:
+        task = asyncio.create_task(see_through(answer_after(9, "fine", seen), grace=5))
+        for _ in range(2):
+            await asyncio.sleep(1)
+            task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await asyncio.sleep(0)
+
+    assert timed(scene()) == pytest.approx(2)
+    assert seen == []
+
+
 @pytest.mark.parametrize(
     ("answer", "seen"), [("fine", ["done", "fine"]), (KeyError("x"), ["done"])], ids=["result", "error"]
 )

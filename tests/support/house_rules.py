@@ -21,7 +21,7 @@ ROOT = Path(ldtrack.__file__).parent
 FLOORS = (
     ("ldtrack.exceptions",),
     ("ldtrack.core",),
-    ("ldtrack.typing", "ldtrack.ids", "ldtrack.loops"),
+    ("ldtrack.typing", "ldtrack.ids", "ldtrack.limit", "ldtrack.loops"),
     ("ldtrack.ledgers", "ldtrack.delivery"),
     ("ldtrack.tracking",),
     ("ldtrack.providers",),
@@ -56,6 +56,10 @@ MAX_LINES = 330
 MAX_FUNCTION_LINES = 50
 EVENT_PREFIX = "$ld:" + "ai:"
 EVENT_TABLE = "ldtrack.core.events"
+
+# Below anyio 4.16 these lose a cancellation that comes in the same turn of the loop as their end.
+LIMIT = "ldtrack.limit"
+ANYIO_LIMITS = frozenset({"move_on_after", "move_on_at", "fail_after", "fail_at"})
 
 EXCEPTION = re.compile(r"#\s*(noqa|type:\s*ignore|pyright:\s*ignore|pragma:|fmt:|ruff:)")
 REASONED = re.compile(
@@ -175,6 +179,24 @@ def check_event_names(module: Module) -> Complaints:
     if module.name == EVENT_TABLE or EVENT_PREFIX not in module.source:
         return []
     return [f"{module.name} spells {EVENT_PREFIX}, which only {EVENT_TABLE} may"]
+
+
+def check_limits(module: Module) -> Complaints:
+    """What may take only so long is limited in one way."""
+    if module.name == LIMIT:
+        return []
+    return [
+        f"{module.name}:{node.lineno} limits the time with anyio; use {LIMIT}.Limit"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and _limits(node)
+    ]
+
+
+def _limits(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    return name in ANYIO_LIMITS or (
+        name == "CancelScope" and any(word.arg == "deadline" for word in call.keywords)
+    )
 
 
 def check_docstring(module: Module) -> Complaints:
