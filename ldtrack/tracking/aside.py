@@ -39,10 +39,11 @@ class Aside(Generic[T]):
     asked: it knows chunks. Everything else is the provider's own iterator's.
     """
 
-    __slots__ = ("__weakref__", "_chunks", "_is_begun", "iterator")
+    __slots__ = ("__weakref__", "_chunks", "_is_begun", "_reader", "iterator")
 
-    def __init__(self, chunks: Chunks[Any], iterator: AsyncIterator[T]) -> None:
+    def __init__(self, chunks: Chunks[Any], iterator: AsyncIterator[T], reader: object) -> None:
         self._chunks = chunks
+        self._reader = reader  # while it is kept, the stream is not dropped
         self._is_begun = False
         self.iterator = iterator
         """The provider's own."""

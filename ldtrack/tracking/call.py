@@ -121,14 +121,13 @@ class Call(Lookout):
             self._fold_rest()
             self._ended(self.meter.ending_when_closed())
 
-    def end_of_stream(self) -> Exception:
-        """What to raise for a stream that has no more chunks."""
+    def check_that_it_is_whole(self) -> None:
+        """Raise if what looks like the end of the stream to who reads it is not."""
         if self.was_idle:
-            return MisuseError(
+            raise MisuseError(
                 "this stream was ended by the client's idle_limit, while nobody asked for a chunk: what "
                 "came after is lost. Read faster, or raise the limit."
             )
-        return StopAsyncIteration()
 
     def _ended(self, ending: Ending) -> None:
         # Run and source know their call: what has ended must not be kept by a cycle.

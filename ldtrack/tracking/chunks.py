@@ -6,13 +6,17 @@ and the class stays free of ``__getattr__``, which would make every attribute of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
+import contextlib
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
 
 from ldtrack.tracking.call import ending_of
 from ldtrack.tracking.looking import Skim, skim_nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
+    from types import AsyncGeneratorType
 
     from ldtrack.tracking.call import Call
 
@@ -20,22 +24,12 @@ __all__ = ["Chunks"]
 
 T = TypeVar("T")
 
+_BEGUN: Final[Any] = object()
+"""What a generator of chunks yields before all chunks, to nobody."""
+
 
 class _ClosedMeanwhileError(Exception):
     """The stream was closed by another task while this one waited for a chunk."""
-
-
-class _Nothing:
-    """What a stream that is over iterates over."""
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> NoReturn:
-        raise StopAsyncIteration
-
-
-_NOTHING: Any = _Nothing()
 
 
 def _refuse(_chunk: object) -> NoReturn:
@@ -43,7 +37,10 @@ def _refuse(_chunk: object) -> NoReturn:
 
 
 class Chunks(Generic[T]):
-    """The chunks of one call. What ``async for`` iterates over; when it is dropped, the call ends."""
+    """The chunks of one call, and what ends it.
+
+    It does not know the generator that yields them: what is known to what it refers to is never dropped.
+    """
 
     __slots__ = ("_iterator", "_look", "_skim", "call", "source")
 
@@ -52,37 +49,59 @@ class Chunks(Generic[T]):
         self.call = call
         self.source = call.source
         self._iterator: Any = call.attendance or call.source
+        """What they are read from; ``None`` once nothing more is yielded."""
         self._look: Callable[[Any], Skim | None] = call.look
         self._skim: Skim | None = skim_nothing
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> T:
-        """The next chunk; a cancelled wait ends the stream as cancelled and closes it."""
-        self.source.is_awaited = True
+    def read(self) -> AsyncGeneratorType[T, None]:
+        """A generator of them. When it is dropped, the call ends, whether or not anything was read."""
+        generator = cast("AsyncGeneratorType[T, None]", self._read())
+        # Begun without the hooks of the loop, it is finalized like any other object: at once, wherever that
+        # is, and not by a task of a loop that may be over by then.
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
         try:
-            # Not a loop: the cheapest way in Python to await one item, without a method look-up and a
-            # call. benchmarks/per_chunk.py compares it with the others.
-            async for chunk in self._iterator:
-                self.source.is_awaited = False
-                skim = self._skim
-                if skim is not None:
-                    try:
-                        is_enough = skim(chunk)
-                    except Exception:  # noqa: BLE001 - a chunk of another shape than usual
-                        is_enough = False
-                    if not is_enough:
-                        self._look_at(chunk)
-                return chunk  # type: ignore[no-any-return]  # _iterator is Any: its type changes as it opens
+            with contextlib.suppress(StopIteration):
+                anext(generator).send(None)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+        self.source.reader = weakref.ref(generator)
+        return generator
+
+    async def _read(self) -> AsyncGenerator[T]:
+        """The chunks; a cancelled wait ends the stream as cancelled and closes it."""
+        try:
+            yield _BEGUN
+            while (iterator := self._iterator) is not None:
+                async for chunk in iterator:
+                    skim = self._skim
+                    if skim is not None:
+                        try:
+                            is_enough = skim(chunk)
+                        except Exception:  # noqa: BLE001 - a chunk of another shape than usual
+                            is_enough = False
+                        if not is_enough:
+                            self._look_at(chunk)
+                    yield chunk
+                    del chunk  # nobody holds it while the next one is waited for
+                    if self._iterator is not iterator:
+                        break
+                else:
+                    break
         except GeneratorExit:
-            self.abandon()  # whoever destroys a waiting coroutine cannot wait for it to tidy up
+            self._dropped()
             raise
         except BaseException as error:
-            await self.broken_by(error)
-            raise
+            if not await self.is_closed_meanwhile(error):
+                raise
         await self.run_out()
-        raise self.call.end_of_stream()
+        self.call.check_that_it_is_whole()
+
+    def _dropped(self) -> None:
+        """End the call of a generator that was dropped, or closed by name: neither can wait for more."""
+        if self.call.ending is None or not self.source.is_spent:
+            self._forget()
+            self.call.end_abandoned()
 
     def show(self, chunk: T) -> None:
         """Show a chunk that was read past us to whoever still looks."""
@@ -101,15 +120,24 @@ class Chunks(Generic[T]):
         self.call.end_exhausted()
         await self.call.close_source_quietly()
 
-    async def broken_by(self, error: BaseException) -> None:
-        """End the call of a stream that raised when it was read; shielded, bounded, raises nothing new."""
+    async def is_closed_meanwhile(self, error: BaseException) -> bool:
+        """End the call of a stream that raised when it was read; shielded, bounded, raises nothing new.
+
+        Returns whether that was no error, but how another task has it closed.
+        """
         if self.source.is_being_read:
-            return  # a second reader is told off by the stream itself, and no concern of the first one's
+            return False  # a second reader is told off by the stream, and no concern of the first one's
         if isinstance(error, _ClosedMeanwhileError):
             self._forget()
             await self.call.close_source_quietly()
-            raise StopAsyncIteration from None
+            return True
         await self.left_by(error)
+        return False
+
+    async def broken_by(self, error: BaseException) -> None:
+        """The same, for who reads it one way or another and raises the error again."""
+        if await self.is_closed_meanwhile(error):
+            raise StopAsyncIteration from None
 
     async def left_by(self, error: BaseException) -> None:
         """End the call as the error says, then close the source; shielded, bounded, raises nothing new."""
@@ -123,6 +151,11 @@ class Chunks(Generic[T]):
         else:
             await self.call.close_source_quietly(error)
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether there may be more of them."""
+        return self._iterator is not None
+
     def stop(self) -> None:
         """Yield nothing more, and end the call."""
         self._forget()
@@ -130,12 +163,12 @@ class Chunks(Generic[T]):
 
     def abandon(self) -> None:
         """End the call now, and leave the source to be closed soon."""
-        self.source.is_awaited = False
+        self.source.reader = None
         self._forget()
         self.call.close_abandoned()
 
     def _forget(self) -> None:
-        self._iterator = _NOTHING
+        self._iterator = None
         self._skim = None
 
     async def aclose(self) -> None:
@@ -153,7 +186,3 @@ class Chunks(Generic[T]):
         """Let the task that waits for a chunk close the source, as soon as it has the chunk."""
         self._look, self._skim = _refuse, skim_nothing
         self.source.is_refused = True
-
-    def __del__(self) -> None:
-        if self.call.ending is None or not self.source.is_spent:
-            self.call.end_abandoned()

@@ -41,11 +41,11 @@ class Source(Generic[T]):
         "_is_shut",
         "_manager",
         "_own_iterator",
-        "is_awaited",
         "is_refused",
         "iterator",
         "on_open",
         "opened",
+        "reader",
     )
 
     def __init__(self, given: StreamSource[T]) -> None:
@@ -55,8 +55,8 @@ class Source(Generic[T]):
         self._is_closed = False
         self._is_opening = False
         self._is_shut = False
-        self.is_awaited = False
-        """Whether one of our chunks is waited for; may be left set by a wait that has failed."""
+        self.reader: Callable[[], Any] | None = None
+        """What yields our chunks, if it is there still: it runs while one of them is waited for."""
         self.is_refused = False
         """Whether nobody wants what another task is waiting for."""
         self.on_open: Callable[[], None] | None = None
@@ -78,10 +78,10 @@ class Source(Generic[T]):
     @property
     def is_being_read(self) -> bool:
         """Whether a task is waiting for it to open, or for its generator to yield."""
-        reader = self._own_iterator
-        if reader is None and self.is_awaited:
-            reader = self.iterator  # the stream's own: without a chunk of ours, it runs for somebody else
-        if getattr(reader, "ag_running", False):
+        generator = self._own_iterator
+        if generator is None and self.reader is not None and _is_running(self.reader()):
+            generator = self.iterator  # the stream's own: without a chunk of ours, it runs for somebody else
+        if _is_running(generator):
             return not _is_loop_closing()  # when a loop closes its generators, nobody reads any more
         return self._is_opening
 
@@ -230,6 +230,10 @@ def _is_loop_closing() -> bool:
     """Whether the loop is closing all its generators, at the same time: one more who does is told off."""
     loop = asyncio._get_running_loop()  # noqa: SLF001 - documented, and there may be none
     return bool(getattr(loop, "_asyncgens_shutdown_called", False))
+
+
+def _is_running(generator: Any) -> bool:
+    return bool(getattr(generator, "ag_running", False))
 
 
 def _close_of(stream: Any) -> Callable[[], Any] | None:

@@ -30,22 +30,30 @@ class TrackedStream(Generic[T]):
     cancellation, garbage collection, the end of its run or of the event loop.
     """
 
-    __slots__ = ("__weakref__", "_asides", "_chunks")
+    __slots__ = ("__weakref__", "_asides", "_chunks", "_reader")
 
     def __init__(self, call: Call) -> None:
         self._asides: dict[str, Aside[Any]] = {}
         self._chunks: Chunks[T] = Chunks(call)
+        self._reader = self._chunks.read()
 
     def __repr__(self) -> str:
         ending = self._chunks.call.ending
         return f"<TrackedStream of {self._chunks.source!r}, {'open' if ending is None else ending.value}>"
 
     def __aiter__(self) -> AsyncIterator[T]:
-        return self._chunks
+        if self._reader.ag_frame is None and self._chunks.is_readable:
+            self._reader = self._chunks.read()  # the other one was told that somebody else reads
+        return self._reader
 
-    def __anext__(self) -> Awaitable[T]:
+    async def __anext__(self) -> T:
         """The next chunk; a cancelled wait ends the stream as cancelled and closes it."""
-        return self._chunks.__anext__()
+        try:
+            return await anext(aiter(self))
+        except GeneratorExit:
+            if self._reader.ag_frame is not None:  # up to Python 3.12 it does not hear of it
+                self._chunks.abandon()
+            raise
 
     async def aclose(self) -> None:
         """Stop reading and close the provider's stream; idempotent.
@@ -91,7 +99,7 @@ class TrackedStream(Generic[T]):
         if name == "close":
             return _closing(self._chunks, found)
         if name in {"asend", "athrow"}:
-            return _reading(self._chunks, found)
+            return _reading(self._chunks, found, self._reader)
         if name.startswith("_"):
             return found
         if hasattr(type(found), "__anext__"):
@@ -102,7 +110,7 @@ class TrackedStream(Generic[T]):
     def _aside(self, name: str, iterator: AsyncIterator[Any]) -> Aside[Any]:
         aside = self._asides.get(name)
         if aside is None or aside.iterator is not iterator:
-            aside = self._asides[name] = Aside(self._chunks, iterator)
+            aside = self._asides[name] = Aside(self._chunks, iterator, self._reader)
         return aside
 
 
@@ -119,10 +127,15 @@ def _closing(chunks: Chunks[Any], close: Callable[[], Any]) -> Callable[[], Any]
     return settle_and_close
 
 
-def _reading(chunks: Chunks[T], read: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
-    """The source's own ``asend`` or ``athrow``: what comes back is a chunk like any other."""
+def _reading(
+    chunks: Chunks[T], read: Callable[..., Awaitable[T]], reader: object
+) -> Callable[..., Awaitable[T]]:
+    """The source's own ``asend`` or ``athrow``: what comes back is a chunk like any other.
 
-    async def read_and_show(*arguments: Any) -> T:
+    The stream is not dropped as long as somebody has this.
+    """
+
+    async def read_and_show(*arguments: Any, _kept: object = reader) -> T:
         try:
             await chunks.call.open()
             chunk = await chunks.call.wait_for(read(*arguments))

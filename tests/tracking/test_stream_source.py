@@ -302,7 +302,7 @@ def test_two_tasks_that_open_one_stream() -> None:
         stream = stage.tracker.stream(opening(stage.provider, Provider.generator))
         first = asyncio.create_task(anext(stream))
         await stage.provider.waiting.wait()
-        with pytest.raises(RuntimeError, match="another task"):
+        with pytest.raises(RuntimeError, match="already running"):
             await anext(stream)
         stage.provider.go_on.set()
         assert [(await first).text, *[chunk.text async for chunk in stream]] == ["a", "b", "c"]

@@ -40,7 +40,7 @@ def playing(scene: Any, **options: Any) -> Stage:
 @with_and_without_model_time
 @pytest.mark.parametrize("wants", list(Wants))
 def test_chunks_are_the_providers_own_objects(kind: Kind, model_time: bool, wants: Wants) -> None:
-    """Not copies, not wrapped; and once they are handed out, nothing of ours holds them."""
+    """Not copies, not wrapped; and once the next one is asked for, nothing of ours holds them."""
 
     async def scene(stage: Stage) -> None:
         provider = stage.new_provider(chunks=tuple(Chunk(text) for text in "abc"))
@@ -51,7 +51,7 @@ def test_chunks_are_the_providers_own_objects(kind: Kind, model_time: bool, want
             assert chunk is provider.chunks[at]
             at += 1
             if wants is not Wants.LAST:
-                assert sys.getrefcount(chunk) == bare + 1, "the tuple's, this frame's, and nobody else's"
+                assert sys.getrefcount(chunk) == bare + 2, "the tuple's, this frame's, and the reader's"
         del chunk
         assert [sys.getrefcount(chunk) for chunk in provider.chunks] == [bare + 1] * 3
 
