@@ -89,19 +89,15 @@ class Chunks(Generic[T]):
                 else:
                     break
         except GeneratorExit:
-            self._dropped()
+            # Dropped, or closed by name; neither can wait for more than that.
+            self._forget()
+            self.call.end_abandoned()
             raise
         except BaseException as error:
             if not await self.is_closed_meanwhile(error):
                 raise
         await self.run_out()
         self.call.check_that_it_is_whole()
-
-    def _dropped(self) -> None:
-        """End the call of a generator that was dropped, or closed by name: neither can wait for more."""
-        if self.call.ending is None or not self.source.is_spent:
-            self._forget()
-            self.call.end_abandoned()
 
     def show(self, chunk: T) -> None:
         """Show a chunk that was read past us to whoever still looks."""

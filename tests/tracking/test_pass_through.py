@@ -238,6 +238,27 @@ def test_a_close_while_somebody_reads_by_another_way_closes_at_once(how: str) ->
     stage.play(scene)
 
 
+def test_who_was_told_off_for_reading_beside_somebody_can_go_on() -> None:
+    """A reader past us is no concern of ours: once it has what it waits for, the rest is read as ever."""
+
+    async def scene(stage: Stage) -> None:
+        stage.provider.waits_at = 1
+        stream = PassingOn(stage.provider)
+        tracked = stage.tracker.stream(stream)
+        assert (await anext(tracked)).text == "a"
+        past = asyncio.ensure_future(anext(stream._iterator))
+        await stage.provider.waiting.wait()
+        with pytest.raises(RuntimeError, match="already running"):
+            await anext(tracked)
+        stage.provider.go_on.set()
+        assert (await past).text == "b"
+        assert [chunk.text async for chunk in tracked] == ["c"]
+
+    stage = Stage()
+    stage.play(scene)
+    assert stage.tracker.summary.ending is Ending.COMPLETED
+
+
 async def unclosing(provider: Provider) -> AsyncIterator[Any]:
     """Has nothing to wait for when it is closed, which who is destroyed could not do."""
     while True:

@@ -61,15 +61,16 @@ def test_chunks_are_the_providers_own_objects(kind: Kind, model_time: bool, want
 def test_a_chunk_dies_with_its_last_reader() -> None:
     """While the next one is awaited, the one before is gone."""
 
-    async def provider() -> AsyncGenerator[Chunk, None]:
-        for _ in range(3):
-            yield Chunk("text")
-
     async def scene(stage: Stage) -> None:
         alive: weakref.WeakSet[Chunk] = weakref.WeakSet()
+
+        async def provider() -> AsyncGenerator[Chunk, None]:
+            for _ in range(3):
+                assert len(alive) == 0
+                yield Chunk("text")
+
         async for chunk in stage.tracker.stream(provider()):
             alive.add(chunk)
-            assert len(alive) == 1
             del chunk
 
     playing(scene)
@@ -447,6 +448,57 @@ def test_it_passes_for_an_async_iterator(wrap: Any) -> None:
         await stage.quiet()
 
     playing(scene)
+
+
+@pytest.mark.parametrize("name", ["texts", "asend"])
+def test_what_was_taken_from_it_keeps_the_stream_open(name: str) -> None:
+    """Its other ways to be read are as good as the stream itself."""
+
+    class WithTexts:
+        def __init__(self, provider: Provider) -> None:
+            self.inner = provider.generator()
+            self.texts = (chunk.text async for chunk in self.inner)
+
+        def __aiter__(self) -> AsyncIterator[Any]:
+            return self.inner
+
+        async def asend(self, value: Any) -> Any:
+            return (await self.inner.asend(value)).text
+
+    async def scene(stage: Stage) -> None:
+        stream = stage.tracker.stream(WithTexts(stage.provider))
+        texts, asend = stream.texts, stream.asend
+        del stream
+        await stage.quiet()
+        if name == "texts":
+            del asend
+            assert [text async for text in texts] == ["a", "b", "c"]
+        else:
+            del texts
+            assert [await asend(None) for _ in range(3)] == ["a", "b", "c"]
+            with pytest.raises(StopAsyncIteration):
+                await asend(None)
+
+    stage = Stage()
+    stage.play(scene)
+    assert stage.tracker.summary.ending is Ending.COMPLETED
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_closed_by_its_iterators_name(late: bool) -> None:
+    """The call ends early, the stream is closed soon, and nothing more comes, whoever asks."""
+
+    async def scene(stage: Stage) -> None:
+        stream = stage.tracker.stream(stage.provider.with_aclose())
+        iterator: Any = aiter(stream)
+        if late:
+            await anext(iterator)
+        await iterator.aclose()
+        assert [chunk async for chunk in stream] == []
+        await stage.quiet()
+        assert stage.provider.closing == ["close"]
+
+    assert playing(scene).tracker.summary.ending is Ending.CLOSED_EARLY
 
 
 def test_the_iterator_alone_keeps_the_stream_open() -> None:
