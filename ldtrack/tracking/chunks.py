@@ -65,13 +65,18 @@ class Chunks(Generic[T]):
                 anext(generator).send(None)
         finally:
             sys.set_asyncgen_hooks(*hooks)
-        self.source.reader = weakref.ref(generator)
+        # With a callback it is cleared before the generator is finalized, in every version of Python.
+        self.source.reader = weakref.ref(generator, lambda _: None)
         return generator
 
-    async def _read(self) -> AsyncGenerator[T]:
+    async def _read(self) -> AsyncGenerator[T]:  # noqa: C901 - calls of other functions would be paid for
         """The chunks; a cancelled wait ends the stream as cancelled and closes it."""
         try:
-            yield _BEGUN
+            try:
+                yield _BEGUN
+            except GeneratorExit:
+                await self._close_by_name()
+                raise
             while (iterator := self._iterator) is not None:
                 async for chunk in iterator:
                     skim = self._skim
@@ -82,14 +87,17 @@ class Chunks(Generic[T]):
                             is_enough = False
                         if not is_enough:
                             self._look_at(chunk)
-                    yield chunk
+                    try:
+                        yield chunk
+                    except GeneratorExit:
+                        await self._close_by_name()
+                        raise
                     del chunk  # nobody holds it while the next one is waited for
                     if self._iterator is not iterator:
                         break
                 else:
                     break
         except GeneratorExit:
-            # Dropped, or closed by name; neither can wait for more than that.
             self._forget()
             self.call.end_abandoned()
             raise
@@ -98,6 +106,16 @@ class Chunks(Generic[T]):
                 raise
         await self.run_out()
         self.call.check_that_it_is_whole()
+
+    async def _close_by_name(self) -> None:
+        """Close the source if the generator is being closed, and not dropped, which cannot be waited for."""
+        reader = self.source.reader
+        if reader is not None and reader() is not None:
+            await self.aclose()
+
+    def __del__(self) -> None:
+        if self._iterator is not None:  # the generator has ended, but not the stream: it was told off
+            self.call.end_abandoned()
 
     def show(self, chunk: T) -> None:
         """Show a chunk that was read past us to whoever still looks."""

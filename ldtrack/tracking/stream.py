@@ -97,9 +97,9 @@ class TrackedStream(Generic[T]):
             )
         found = getattr(opened, name)
         if name == "close":
-            return _closing(self._chunks, found)
+            return self._closing(found)
         if name in {"asend", "athrow"}:
-            return _reading(self._chunks, found, self._reader)
+            return self._reading(found)
         if name.startswith("_"):
             return found
         if hasattr(type(found), "__anext__"):
@@ -113,42 +113,38 @@ class TrackedStream(Generic[T]):
             aside = self._asides[name] = Aside(self._chunks, iterator, self._reader)
         return aside
 
+    # What these hand out refers to the stream: it is not dropped as long as somebody has that.
 
-def _closing(chunks: Chunks[Any], close: Callable[[], Any]) -> Callable[[], Any]:
-    """The provider's ``close`` under its own name, synchronous if it is, settling the call first."""
-    if inspect.iscoroutinefunction(close):
-        return chunks.aclose
+    def _closing(self, close: Callable[[], Any]) -> Callable[[], Any]:
+        """The provider's ``close`` under its own name, synchronous if it is, settling the call first."""
+        if inspect.iscoroutinefunction(close):
+            return self.aclose
 
-    def settle_and_close() -> Any:
-        chunks.stop()
-        chunks.source.shut()
-        return close()
+        def settle_and_close() -> Any:
+            self._chunks.stop()
+            self._chunks.source.shut()
+            return close()
 
-    return settle_and_close
+        return settle_and_close
 
+    def _reading(self, read: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
+        """The source's own ``asend`` or ``athrow``: what comes back is a chunk like any other."""
 
-def _reading(
-    chunks: Chunks[T], read: Callable[..., Awaitable[T]], reader: object
-) -> Callable[..., Awaitable[T]]:
-    """The source's own ``asend`` or ``athrow``: what comes back is a chunk like any other.
+        async def read_and_show(*arguments: Any) -> T:
+            chunks = self._chunks
+            try:
+                await chunks.call.open()
+                chunk = await chunks.call.wait_for(read(*arguments))
+                chunks.show(chunk)
+            except StopAsyncIteration:
+                await chunks.run_out()
+                raise
+            except GeneratorExit:
+                chunks.abandon()
+                raise
+            except BaseException as error:
+                await chunks.broken_by(error)
+                raise
+            return chunk
 
-    The stream is not dropped as long as somebody has this.
-    """
-
-    async def read_and_show(*arguments: Any, _kept: object = reader) -> T:
-        try:
-            await chunks.call.open()
-            chunk = await chunks.call.wait_for(read(*arguments))
-            chunks.show(chunk)
-        except StopAsyncIteration:
-            await chunks.run_out()
-            raise
-        except GeneratorExit:
-            chunks.abandon()
-            raise
-        except BaseException as error:
-            await chunks.broken_by(error)
-            raise
-        return chunk
-
-    return read_and_show
+        return read_and_show

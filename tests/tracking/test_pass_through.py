@@ -259,6 +259,29 @@ def test_who_was_told_off_for_reading_beside_somebody_can_go_on() -> None:
     assert stage.tracker.summary.ending is Ending.COMPLETED
 
 
+def test_who_was_told_off_and_goes_leaves_nothing_open() -> None:
+    """The generator has ended by that; the call ends when the stream is dropped."""
+
+    async def scene(stage: Stage) -> None:
+        stage.provider.waits_at = 1
+        stream = PassingOn(stage.provider)
+        tracked = stage.tracker.stream(stream)
+        await anext(tracked)
+        past = asyncio.ensure_future(anext(stream._iterator))
+        await stage.provider.waiting.wait()
+        with pytest.raises(RuntimeError, match="already running"):
+            await anext(tracked)
+        stage.provider.go_on.set()
+        await past
+        del tracked
+        await stage.quiet()
+        assert stage.provider.closing == ["close"]
+
+    stage = Stage()
+    stage.play(scene)
+    assert stage.tracker.summary.ending is Ending.CLOSED_EARLY
+
+
 async def unclosing(provider: Provider) -> AsyncIterator[Any]:
     """Has nothing to wait for when it is closed, which who is destroyed could not do."""
     while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import inspect
 import sys
 import traceback
 import weakref
@@ -450,6 +451,21 @@ def test_it_passes_for_an_async_iterator(wrap: Any) -> None:
     playing(scene)
 
 
+@pytest.mark.parametrize("make", [Provider.with_close, Provider.with_sync_close])
+def test_its_close_keeps_the_stream_open(make: Any) -> None:
+    """Whoever has put that on a stack closes what somebody else may still be reading."""
+
+    async def scene(stage: Stage) -> None:
+        close = stage.tracker.stream(make(stage.provider)).close
+        await stage.quiet()
+        assert stage.provider.closing == []
+        if inspect.isawaitable(pending := close()):
+            await pending
+        assert stage.provider.closing == ["close"]
+
+    assert playing(scene).tracker.summary.ending is Ending.CLOSED_EARLY
+
+
 @pytest.mark.parametrize("name", ["texts", "asend"])
 def test_what_was_taken_from_it_keeps_the_stream_open(name: str) -> None:
     """Its other ways to be read are as good as the stream itself."""
@@ -486,7 +502,7 @@ def test_what_was_taken_from_it_keeps_the_stream_open(name: str) -> None:
 
 @pytest.mark.parametrize("late", [False, True])
 def test_closed_by_its_iterators_name(late: bool) -> None:
-    """The call ends early, the stream is closed soon, and nothing more comes, whoever asks."""
+    """The call ends early, the stream is closed, and nothing more comes, whoever asks."""
 
     async def scene(stage: Stage) -> None:
         stream = stage.tracker.stream(stage.provider.with_aclose())
@@ -494,9 +510,9 @@ def test_closed_by_its_iterators_name(late: bool) -> None:
         if late:
             await anext(iterator)
         await iterator.aclose()
-        assert [chunk async for chunk in stream] == []
-        await stage.quiet()
+        assert stage.tracker.summary.ending is Ending.CLOSED_EARLY
         assert stage.provider.closing == ["close"]
+        assert [chunk async for chunk in stream] == []
 
     assert playing(scene).tracker.summary.ending is Ending.CLOSED_EARLY
 
