@@ -51,8 +51,7 @@ class TrackedStream(Generic[T]):
         try:
             return await anext(aiter(self))
         except GeneratorExit:
-            if self._reader.ag_frame is not None:  # up to Python 3.12 it does not hear of it
-                self._chunks.abandon()
+            self._chunks.abandon()  # up to Python 3.12 the generator does not hear of it
             raise
 
     async def aclose(self) -> None:
