@@ -65,7 +65,7 @@ class Chunks(Generic[T]):
                 anext(generator).send(None)
         finally:
             sys.set_asyncgen_hooks(*hooks)
-        # With a callback it is cleared before the generator is finalized, in every version of Python.
+        # With a callback, since collectors of newer Pythons clear those without only after the finalizers.
         self.source.reader = weakref.ref(generator, lambda _: None)
         return generator
 
@@ -101,9 +101,11 @@ class Chunks(Generic[T]):
             self._forget()
             self.call.end_abandoned()
             raise
+        except _ClosedMeanwhileError:
+            pass  # it is over for who waited, too
         except BaseException as error:
-            if not await self.is_closed_meanwhile(error):
-                raise
+            await self.broken_by(error)
+            raise
         await self.run_out()
         self.call.check_that_it_is_whole()
 
@@ -134,24 +136,15 @@ class Chunks(Generic[T]):
         self.call.end_exhausted()
         await self.call.close_source_quietly()
 
-    async def is_closed_meanwhile(self, error: BaseException) -> bool:
-        """End the call of a stream that raised when it was read; shielded, bounded, raises nothing new.
-
-        Returns whether that was no error, but how another task has it closed.
-        """
+    async def broken_by(self, error: BaseException) -> None:
+        """End the call of a stream that raised when it was read; shielded, bounded, raises nothing new."""
         if self.source.is_being_read:
-            return False  # a second reader is told off by the stream, and no concern of the first one's
+            return  # a second reader is told off by the stream itself, and no concern of the first one's
         if isinstance(error, _ClosedMeanwhileError):
             self._forget()
             await self.call.close_source_quietly()
-            return True
-        await self.left_by(error)
-        return False
-
-    async def broken_by(self, error: BaseException) -> None:
-        """The same, for who reads it one way or another and raises the error again."""
-        if await self.is_closed_meanwhile(error):
             raise StopAsyncIteration from None
+        await self.left_by(error)
 
     async def left_by(self, error: BaseException) -> None:
         """End the call as the error says, then close the source; shielded, bounded, raises nothing new."""
